@@ -1,0 +1,8 @@
+"""A model -> a SavedModel on disk: signatures, writing, verification by reload."""
+
+from __future__ import annotations
+
+from flowformers.export.checkpoints import export_checkpoint
+from flowformers.export.write import write_saved_model
+
+__all__ = ["export_checkpoint", "write_saved_model"]

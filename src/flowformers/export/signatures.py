@@ -1,0 +1,65 @@
+"""Which signatures a SavedModel gets: one explicit tf.function each, never Keras' own export."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import tensorflow as tf
+
+from flowformers.errors import InvalidInput
+from flowformers.types import Tensor
+
+Signatures = dict[str, Any]
+Body = Callable[[Mapping[str, Tensor]], Mapping[str, Tensor]]
+
+
+def signatures_of(model: Any, given: Any = None) -> Signatures:
+    """Signature name -> concrete function.
+
+    In this order: what the caller gives (one function or a dict); the model's own `serving` where a subclass decorated
+    it with @tf.function(input_signature=...); else model.input_signature as serving_default with an int64 twin.
+    """
+    if given is not None:
+        named = given if isinstance(given, Mapping) else {"serving_default": given}
+        return {name: _concrete(name, function) for name, function in named.items()}
+    if own_signature(model) is not None:
+        return {"serving_default": model.serving.get_concrete_function()}
+    return _default(model)
+
+
+def own_signature(model: Any) -> Any:
+    """The input_signature of a `serving` that a subclass decorated, or None."""
+    return getattr(model.serving, "input_signature", None)
+
+
+def _concrete(name: str, function: Any) -> Any:
+    if hasattr(function, "structured_input_signature"):
+        return function
+    if getattr(function, "input_signature", None) is None:
+        raise InvalidInput(
+            f"expected a concrete function or a @tf.function with an input_signature as signature {name!r}; "
+            f"got {type(function).__name__}"
+        )
+    return function.get_concrete_function()
+
+
+def _default(model: Any) -> Signatures:
+    specs = model.input_signature
+    main = _function(model.serving, specs)
+    if any(spec.dtype != tf.int32 for spec in specs.values()):
+        return {"serving_default": main}
+
+    def narrowed(inputs: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+        # Shares the body with serving_default: a second trace would double the graph.
+        return main(**{name: tf.cast(value, tf.int32) for name, value in inputs.items()})  # type: ignore[no-any-return]
+
+    wide = {name: tf.TensorSpec(spec.shape, tf.int64, name=name) for name, spec in specs.items()}
+    return {"serving_default": main, "int64_serving": _function(narrowed, wide)}
+
+
+def _function(body: Body, specs: Mapping[str, Any]) -> Any:
+    def signature(**inputs: Tensor) -> Mapping[str, Tensor]:
+        return body(inputs)
+
+    return tf.function(signature, autograph=False).get_concrete_function(**specs)

@@ -1,0 +1,77 @@
+"""From tokens to one vector for each sequence, float [B, H]."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flowformers.nn.activations import activation
+from flowformers.nn.encoder import Encoded, Encoder, EncoderSpec, dropout
+from flowformers.nn.parts import Dense, Group, normal
+from flowformers.types import Tensor
+
+
+def classifier_dropout(config: Any) -> float:
+    """classifier_dropout where config.json sets it, else hidden_dropout_prob."""
+    rate = getattr(config, "classifier_dropout", None)
+    return float(config.hidden_dropout_prob if rate is None else rate)
+
+
+class Pooled(Group):
+    """The encoder's pooler, then dropout (BERT)."""
+
+    pooler = True
+
+    def __init__(self, config: Any, spec: EncoderSpec) -> None:
+        super().__init__()
+        self._rate = classifier_dropout(config)
+
+    def apply(self, encoded: Encoded, encoder: Encoder, *, training: bool) -> Tensor:
+        """Returns float [B, H]."""
+        return dropout(encoder.pooler.apply(encoded.first), self._rate, training)
+
+
+class FirstToken(Group):
+    """dropout, dense, activation, dropout on position 0 (RobertaClassificationHead)."""
+
+    pooler = False
+    function = "tanh"
+
+    def __init__(self, config: Any, spec: EncoderSpec) -> None:
+        super().__init__()
+        self.dense = Dense(spec.hidden_size, spec.hidden_size, initializer=normal(spec.initializer_range))
+        self._rate, self._activation = classifier_dropout(config), activation(self.function)
+
+    def apply(self, encoded: Encoded, encoder: Encoder, *, training: bool) -> Tensor:
+        """Returns float [B, H]."""
+        first = dropout(encoded.first, self._rate, training)
+        return dropout(self._activation(self.dense.apply(first)), self._rate, training)
+
+
+class ActivatedFirst(FirstToken):
+    """The same with Gelu (ElectraClassificationHead)."""
+
+    function = "gelu"
+
+
+class Projected(Group):
+    """dense, activation, dropout on position 0.
+
+    DistilBERT's pre_classifier: relu and seq_classif_dropout. ELECTRA's sequence summary: the config's summary_activation
+    and summary_last_dropout.
+    """
+
+    pooler = False
+
+    def __init__(self, config: Any, spec: EncoderSpec) -> None:
+        super().__init__()
+        self.dense = Dense(spec.hidden_size, spec.hidden_size, initializer=normal(spec.initializer_range))
+        self._activation = activation(getattr(config, "summary_activation", None) or self._fallback(config))
+        self._rate = float(getattr(config, "seq_classif_dropout", getattr(config, "summary_last_dropout", 0.0)))
+
+    @staticmethod
+    def _fallback(config: Any) -> str:
+        return "relu" if hasattr(config, "seq_classif_dropout") else "linear"
+
+    def apply(self, encoded: Encoded, encoder: Encoder, *, training: bool) -> Tensor:
+        """Returns float [B, H]."""
+        return dropout(self._activation(self.dense.apply(encoded.first)), self._rate, training)

@@ -1,0 +1,87 @@
+"""TFAutoModel and kin: the class is chosen by config.json's model_type."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, ClassVar
+
+from flowformers import checkpoint
+from flowformers.errors import InvalidInput
+from flowformers.families import PretrainedConfig, families, family_of
+from flowformers.families._config import read_config
+from flowformers.models.classes import class_for, classes
+from flowformers.models.loading import HUB
+
+TASKS = (
+    "Model",
+    "ModelForCausalLM",
+    "ModelForMaskedLM",
+    "ModelForMultipleChoice",
+    "ModelForNextSentencePrediction",
+    "ModelForPreTraining",
+    "ModelForQuestionAnswering",
+    "ModelForSequenceClassification",
+    "ModelForTextEncoding",
+    "ModelForTokenClassification",
+    "ModelWithLMHead",
+)
+
+
+class AutoConfig:
+    """The config class of whatever family a checkpoint belongs to."""
+
+    @staticmethod
+    def from_pretrained(name_or_path: str | Path, **kwargs: Any) -> PretrainedConfig:
+        """Read a checkpoint's config.json; keywords that are fields change it. Raises UnknownFamily."""
+        hub = {name: kwargs.pop(name) for name in HUB if name in kwargs}
+        fields = read_config(checkpoint.resolve(str(name_or_path), **hub))
+        return family_of(fields.get("model_type")).config_class.from_dict(fields, **kwargs)
+
+
+class AutoModel:
+    """Base of the Auto classes."""
+
+    task: ClassVar[str] = ""
+
+    def __init__(self) -> None:
+        raise InvalidInput(f"use {type(self).__name__}.from_pretrained(...) or .from_config(...)")
+
+    @classmethod
+    def model_class(cls, model_type: object) -> Any:
+        """The public class for a model_type. Raises UnknownFamily, or InvalidInput where the family lacks the task."""
+        found = class_for(model_type, cls.task)
+        if found is None:
+            able = [name for name in families() if class_for(name, cls.task)]
+            raise InvalidInput(f"expected a family with {cls.task} ({', '.join(able)}); got {model_type!r}")
+        return found
+
+    @classmethod
+    def from_config(cls, config: PretrainedConfig, **kwargs: Any) -> Any:
+        """A model with fresh weights."""
+        return cls.model_class(config.model_type)(config, **kwargs)
+
+    @classmethod
+    def from_pretrained(cls, name_or_path: str | Path, *args: Any, **kwargs: Any) -> Any:
+        """A model with a checkpoint's weights; keywords as in TFPreTrainedModel.from_pretrained."""
+        config = kwargs.get("config")
+        model_type = config.model_type if isinstance(config, PretrainedConfig) else _model_type(name_or_path, kwargs)
+        return cls.model_class(model_type).from_pretrained(name_or_path, *args, **kwargs)
+
+
+def _model_type(name_or_path: str | Path, kwargs: dict[str, Any]) -> object:
+    hub = {name: kwargs[name] for name in HUB if kwargs.get(name) is not None}
+    return read_config(checkpoint.resolve(str(name_or_path), **hub)).get("model_type")
+
+
+AUTO_CLASSES = {
+    f"TFAuto{task}": type(f"TFAuto{task}", (AutoModel,), {"task": task, "__module__": "flowformers"}) for task in TASKS
+}
+
+
+def architecture(config: PretrainedConfig) -> Any:
+    """The class that config.architectures names, else the base model."""
+    known = classes()
+    for name in config.architectures or ():
+        if f"TF{name.removeprefix('TF')}" in known:
+            return known[f"TF{name.removeprefix('TF')}"]
+    return class_for(config.model_type, "Model")

@@ -1,0 +1,170 @@
+"""What every public class shares: call conventions, outputs, loading, saving, serving."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import keras
+import tensorflow as tf
+
+from flowformers.checkpoint import h5_model_name
+from flowformers.errors import InvalidInput
+from flowformers.families import Family, PretrainedConfig
+from flowformers.heads import HeadSpec
+from flowformers.models import loading, saving
+from flowformers.models.execution import Request, run, without_states
+from flowformers.models.fitting import OwnLoss
+from flowformers.models.inputs import NOT_TENSORS, Arguments, read, spread, to_tensor
+from flowformers.models.naming import Slot, slots
+from flowformers.models.outputs import OUTPUTS, ModelOutput
+from flowformers.nn.encoder import Encoder
+from flowformers.types import Tensor
+
+
+class TFPreTrainedModel(OwnLoss, keras.Model):  # type: ignore[misc]
+    """A Hugging Face encoder with a head, as a Keras 3 model.
+
+    Call it as transformers 4 was called: tensors by position, by keyword, or in one dict or list. Where an
+    attention_mask is given, dense layers run on real tokens only and answers at padding are zeros (question answering:
+    the dtype's minimum); asking for output_hidden_states or output_attentions runs the dense path.
+    """
+
+    family: ClassVar[Family]
+    head_spec: ClassVar[HeadSpec]
+    config_class: ClassVar[type[PretrainedConfig]]
+    base_model_prefix: ClassVar[str] = ""
+    call_names: ClassVar[tuple[str, ...]] = ()
+    main_input_name = "input_ids"
+    framework = "tf"
+
+    def __init__(self, config: PretrainedConfig, *, add_pooling_layer: bool = True, name: str | None = None) -> None:
+        if not isinstance(config, self.config_class):
+            raise InvalidInput(
+                f"expected a {self.config_class.__name__} for {type(self).__name__}; got {type(config).__name__}. "
+                f"To load a checkpoint use {type(self).__name__}.from_pretrained(folder or Hub id)"
+            )
+        if config.add_cross_attention:
+            raise InvalidInput("add_cross_attention is set in the config: cross-attention is not supported")
+        super().__init__(name=name or h5_model_name(type(self).__name__))
+        self.config = config
+        self.name_or_path = ""
+        numbers = self.family.encoder(config)
+        with_pooler = self.head_spec.pooler and add_pooling_layer
+        setattr(self, self.family.prefix, Encoder(numbers, with_pooler=with_pooler))
+        self.head = self.head_spec.layer(config, numbers)
+        self.built = True
+
+    @property
+    def base_model(self) -> Encoder:
+        """The encoder, also found under the family's prefix (model.bert)."""
+        return getattr(self, self.family.prefix)  # type: ignore[no-any-return]
+
+    # Calling
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """See call(). Arguments become one dict of tensors first: Keras takes no lists or strings by position."""
+        if type(self).call is not self._library_call():
+            return super().__call__(*args, **kwargs)
+        given = spread(self.call_names, args, kwargs)
+        tensors = {name: x for name, x in given.items() if name not in NOT_TENSORS and x is not None}
+        chosen = {name: x for name, x in given.items() if name in NOT_TENSORS and x is not None}
+        return super().__call__({name: to_tensor(name, x) for name, x in tensors.items()}, **chosen)
+
+    @classmethod
+    def _library_call(cls) -> Any:
+        return next(vars(base)["call"] for base in cls.__mro__ if "family" in vars(base))
+
+    def _answer(self, given: Mapping[str, Any]) -> ModelOutput | tuple[Any, ...]:
+        """The body of call(), which models/classes.py gives its signature."""
+        arguments = read(given, tuple(self.head_spec.labels))
+        wanted = self._options(arguments)
+        training = bool(given.get("training"))
+        labelled = bool(arguments.labels)
+        collect = wanted["output_hidden_states"] or wanted["output_attentions"]
+        dtype = tf.as_dtype(self.compute_dtype)
+        request = Request(collect=collect, training=training, labelled=labelled, dtype=dtype)
+        answers = run(self.base_model, self.head, self.head_spec, arguments.tensors, request)
+        loss = {"loss": self.head.loss(answers, self._labels(arguments))} if labelled else {}
+        kept = without_states(
+            answers, hidden_states=wanted["output_hidden_states"], attentions=wanted["output_attentions"]
+        )
+        output = OUTPUTS[self.head_spec.output](loss | kept)
+        return output if wanted["return_dict"] else output.to_tuple()
+
+    def _options(self, arguments: Arguments) -> dict[str, bool]:
+        given = arguments.options
+        return {name: bool(getattr(self.config, name) if given[name] is None else given[name]) for name in given}
+
+    def _labels(self, arguments: Arguments) -> Mapping[str, Tensor]:
+        missing = [name for name in self.head_spec.labels if name not in arguments.labels]
+        if missing:
+            raise InvalidInput(f"expected all of {', '.join(self.head_spec.labels)}; {', '.join(missing)} is missing")
+        return arguments.labels
+
+    # Serving
+
+    def serving(self, inputs: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+        """The default signature's body. Override it with @tf.function(input_signature=[...]) to export another."""
+        return self.serving_output(self.call(inputs))
+
+    def serving_output(self, output: Any) -> Any:
+        """A call's output as a signature's result: hidden_states and attentions stacked on a new first axis.
+
+        hidden_states: float [L + 1, B, S, H]; attentions: float [L, B, N, S, S]; each only where the config asks.
+        Anything but an output object is returned untouched.
+        """
+        if not isinstance(output, ModelOutput):
+            return output
+        grouped = {
+            name: tf.stack(value) if isinstance(value, tuple | list) else value for name, value in output.items()
+        }
+        return {name: value for name, value in grouped.items() if name != "loss"}
+
+    @property
+    def input_signature(self) -> dict[str, Any]:
+        """The default signature's inputs: int32 [-1, -1], with a choices axis for multiple choice."""
+        shape = [None, None, None] if self.head_spec.choices else [None, None]
+        return {name: tf.TensorSpec(shape, tf.int32, name=name) for name in self.family.signature}
+
+    @property
+    def dummy_inputs(self) -> dict[str, Tensor]:
+        """A smallest request by input_signature."""
+        shapes = {name: [1 if size is None else size for size in spec.shape] for name, spec in self.input_signature.items()}
+        return {name: tf.cast(tf.ones(shape), self.input_signature[name].dtype) for name, shape in shapes.items()}
+
+    # Weights
+
+    def slots(self) -> list[Slot]:
+        """Every weight with its name in a checkpoint."""
+        return slots(self.family, self.head_spec, self.base_model, self.head)
+
+    def get_input_embeddings(self) -> Any:
+        """The word embeddings' table."""
+        return self.base_model.embeddings.word_embeddings
+
+    def num_parameters(self, only_trainable: bool = False) -> int:
+        """How many numbers the weights hold."""
+        weights = self.trainable_weights if only_trainable else self.weights
+        return sum(int(tf.size(weight.value)) for weight in weights)
+
+    @classmethod
+    def from_config(cls, config: Any, **kwargs: Any) -> Self:
+        """A model with fresh weights, from a config object or from what get_config() returned."""
+        if isinstance(config, Mapping):
+            config = cls.config_class.from_dict(config["config"])
+        return cls(config, **kwargs)
+
+    def get_config(self) -> dict[str, Any]:
+        """What Keras needs to make the model anew."""
+        return {"config": self.config.to_dict()}
+
+    @classmethod
+    def from_pretrained(cls, pretrained_model_name_or_path: str | Path, *model_args: Any, **kwargs: Any) -> Any:
+        """A model with a checkpoint's weights; see loading.from_pretrained for every keyword."""
+        return loading.from_pretrained(cls, pretrained_model_name_or_path, *model_args, **kwargs)
+
+    def save_pretrained(self, save_directory: str | Path, saved_model: bool = False, version: int = 1, **kwargs: Any) -> None:
+        """Write config.json and weights, and with saved_model=True a SavedModel; see saving.save_pretrained."""
+        saving.save_pretrained(self, Path(save_directory), saved_model=saved_model, version=version, **kwargs)

@@ -1,0 +1,149 @@
+"""Named tensors -> answers: the one way through embeddings, encoder and head that every class shares."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import tensorflow as tf
+
+from flowformers.errors import InvalidInput
+from flowformers.heads import HeadSpec
+from flowformers.nn.encoder import Encoder, score_bias
+from flowformers.nn.packing import Layout, everything, real_tokens
+from flowformers.types import Tensor
+
+Tensors = Mapping[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Request:
+    """How to run: collect every layer's states and weights, in training, with a loss that sees padded positions."""
+
+    collect: bool
+    training: bool
+    labelled: bool
+    dtype: Any
+
+
+def run(encoder: Encoder, head: Any, spec: HeadSpec, tensors: Tensors, request: Request) -> dict[str, Any]:
+    """The head's answers, then hidden_states (L + 1 of [B, S, H]) and attentions (L of [B, N, S, S]) if collected."""
+    _check(tensors, spec)
+    flat, choices = _flatten_choices(tensors) if spec.choices else (tensors, None)
+    dense = request.collect or (spec.couples_positions and (request.training or request.labelled))
+    batch, length = _sizes(flat)
+    layout = _layout(flat.get("attention_mask"), batch, length, dense=dense)
+    embedded = _embed(encoder, flat, layout, request)
+    bias = _bias(encoder, flat.get("attention_mask"), length)
+    encoded = encoder.run(embedded, layout, bias, collect=request.collect, training=request.training)
+    answers: dict[str, Any] = head.answer(encoded, encoder, training=request.training)
+    if choices is not None:
+        answers = {name: tf.reshape(value, tf.stack([-1, choices])) for name, value in answers.items()}
+    if request.collect:
+        answers |= {"hidden_states": encoded.hidden_states, "attentions": encoded.attentions}
+    return answers
+
+
+def _source(tensors: Tensors) -> tuple[str, Tensor]:
+    present = [name for name in ("input_ids", "inputs_embeds") if name in tensors]
+    if len(present) != 1:
+        raise InvalidInput(f"expected either input_ids or inputs_embeds; got {' and '.join(present) or 'neither'}")
+    return present[0], tensors[present[0]]
+
+
+def _check(tensors: Tensors, spec: HeadSpec) -> None:
+    """Ranks, and that masks and types have the shape of the ids. Raises InvalidInput while the graph is traced."""
+    name, source = _source(tensors)
+    rank = (3 if spec.choices else 2) + (name == "inputs_embeds")
+    axes = ["batch", *(["choices"] if spec.choices else []), "sequence", *(["hidden"] if name != "input_ids" else [])]
+    if source.shape.rank != rank:
+        raise InvalidInput(f"expected {name} of shape [{', '.join(axes)}]; got shape {source.shape}")
+    sequence = source.shape[: rank - 1] if name == "inputs_embeds" else source.shape
+    for other in ("attention_mask", "token_type_ids"):
+        if other in tensors and not _fits(tensors[other], sequence, other):
+            raise InvalidInput(f"expected {other} of the shape of {name}, {sequence}; got {tensors[other].shape}")
+
+
+def _fits(tensor: Tensor, sequence: Any, name: str) -> bool:
+    if name == "attention_mask" and tensor.shape.rank == len(sequence) + 1:  # one row of keys for each query
+        return True
+    return bool(tensor.shape.rank == len(sequence) and tensor.shape.is_compatible_with(sequence))
+
+
+def _flatten_choices(tensors: Tensors) -> tuple[dict[str, Tensor], Tensor]:
+    _, source = _source(tensors)
+    flat = {}
+    for name, value in tensors.items():
+        shape = tf.shape(value)
+        flat[name] = tf.ensure_shape(
+            tf.reshape(value, tf.concat([[shape[0] * shape[1]], shape[2:]], 0)), [None, *value.shape[2:]]
+        )
+    return flat, tf.shape(source)[1]
+
+
+def _sizes(tensors: Tensors) -> tuple[Tensor, Tensor]:
+    shape = tf.shape(_source(tensors)[1])
+    return shape[0], shape[1]
+
+
+def _layout(mask: Tensor | None, batch: Tensor, length: Tensor, *, dense: bool) -> Layout:
+    if mask is None or dense or mask.shape.rank != 2:
+        return everything(batch, length)
+    # A mask of another shape would pick wrong tokens without a word.
+    checked = tf.debugging.assert_equal(
+        tf.shape(mask), tf.stack([batch, length]), message="attention_mask must have the shape of input_ids"
+    )
+    with tf.control_dependencies([checked] if checked is not None else []):
+        return real_tokens(tf.identity(mask))
+
+
+def _bias(encoder: Encoder, mask: Tensor | None, length: Tensor) -> Tensor | None:
+    hidden = score_bias(mask, encoder.spec.causal, length)
+    relative = encoder.relative_bias(length)
+    if hidden is None or relative is None:
+        return relative if hidden is None else hidden
+    return hidden + relative
+
+
+def _embed(encoder: Encoder, tensors: Tensors, layout: Layout, request: Request) -> Tensor:
+    """Returns float [T, H]."""
+    ids, types = tensors.get("input_ids"), tensors.get("token_type_ids")
+    if ids is not None:
+        words = encoder.embeddings.word_embeddings.look_up(layout.pack(ids))
+    else:
+        width = tensors["inputs_embeds"].shape[-1]
+        words = tf.reshape(layout.pack(tensors["inputs_embeds"]), [-1, width])
+    packed_types = None if types is None else layout.pack(types)
+    positions = layout.pack(_positions(encoder, tensors, layout))
+    words = tf.cast(words, request.dtype)
+    return encoder.embeddings.apply(words, positions, packed_types, training=request.training)
+
+
+def _positions(encoder: Encoder, tensors: Tensors, layout: Layout) -> Tensor:
+    """Returns int32 [B, S]. Raises where the sequence is longer than the position table."""
+    given = tensors.get("position_ids")
+    if given is not None:
+        return tf.broadcast_to(given, tf.stack([layout.batch, layout.length]))
+    length = _within(layout.length, encoder.spec.max_length)
+    return encoder.spec.positions.ids(tensors.get("input_ids"), layout.batch, length)
+
+
+def _within(length: Tensor, limit: int) -> Tensor:
+    message = f"the sequence is longer than the model's limit of {limit} tokens; truncate it (max_length={limit})"
+    known = tf.get_static_value(length)
+    if known is not None:
+        if known > limit:
+            raise InvalidInput(f"{message}; got {known}")
+        return length
+    with tf.control_dependencies([tf.debugging.assert_less_equal(length, limit, message=message)]):
+        return tf.identity(length)
+
+
+def without_states(answers: Mapping[str, Any], *, hidden_states: bool, attentions: bool) -> dict[str, Any]:
+    """The answers without what was collected but not asked for."""
+    keep = {"hidden_states": hidden_states, "attentions": attentions}
+    return {name: value for name, value in answers.items() if keep.get(name, True)}
+
+
+

@@ -1,0 +1,101 @@
+"""from_pretrained: a folder or Hub id -> a model, with an account of every tensor."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Any
+
+from flowformers import checkpoint
+from flowformers.errors import InvalidInput
+from flowformers.families import PretrainedConfig
+from flowformers.families._config import read_config
+from flowformers.models.naming import Slot, ignorable
+from flowformers.nn.parts import uninitialised
+from flowformers.progress import steps
+
+log = logging.getLogger("flowformers")
+
+HUB = ("revision", "subfolder", "token", "cache_dir", "local_files_only", "force_download")
+# Accepted because code written for transformers 4 passes them; they have nothing to decide here.
+HARMLESS = ("resume_download", "proxies", "use_auth_token", "trust_remote_code", "mirror", "_fast_init")
+
+
+def from_pretrained(
+    cls: Any,
+    name_or_path: str | Path,
+    *model_args: Any,
+    config: PretrainedConfig | str | Path | None = None,
+    from_pt: bool = False,
+    use_safetensors: bool | None = None,
+    ignore_mismatched_sizes: bool = False,
+    output_loading_info: bool = False,
+    **kwargs: Any,
+) -> Any:
+    """Load a model of class cls.
+
+    name_or_path: a checkpoint folder or a Hub id; revision, subfolder, token, cache_dir, local_files_only and
+    force_download choose among a repository's files. from_pt: PyTorch weights only (no PyTorch is needed either way).
+    Keywords that are fields of the config change it; the rest goes to the constructor. Returns the model, or with
+    output_loading_info the model and the account. Raises NotFound, ConfigError, CheckpointError, or WeightsMismatch
+    with every tensor that is missing or of the wrong shape.
+    """
+    hub = {name: kwargs.pop(name) for name in HUB if kwargs.get(name) is not None}
+    for name in (*HUB, *HARMLESS):
+        kwargs.pop(name, None)
+    folder = checkpoint.resolve(str(name_or_path), **hub)
+    settings, extra = _config(cls, folder, config, kwargs)
+    with uninitialised():
+        model = cls(settings, *model_args, **extra)
+    with checkpoint.open_checkpoint(folder, use_safetensors=use_safetensors, from_pt=from_pt) as source:
+        info = fill(model, source, ignore_mismatched_sizes=ignore_mismatched_sizes)
+    model.name_or_path = str(name_or_path)
+    return (model, info) if output_loading_info else model
+
+
+def _config(cls: Any, folder: Path, config: Any, kwargs: dict[str, Any]) -> tuple[PretrainedConfig, dict[str, Any]]:
+    """The config with the fields given as keywords, and the keywords that are none of its fields."""
+    if isinstance(config, str | Path):
+        config = cls.config_class.from_pretrained(config)
+    fields = config.to_dict() if config is not None else read_config(folder)
+    model_type = fields.get("model_type", cls.family.model_type)
+    if model_type != cls.family.model_type:
+        raise InvalidInput(
+            f"expected a {cls.family.model_type} checkpoint for {cls.__name__}; config.json says {model_type!r}. "
+            "Use the TFAuto class of the task to choose by checkpoint"
+        )
+    known = cls.config_class.from_dict(fields)
+    changes = {name: value for name, value in kwargs.items() if hasattr(known, name)}
+    extra = {name: value for name, value in kwargs.items() if name not in changes}
+    return cls.config_class.from_dict(fields, **changes), extra
+
+
+def fill(model: Any, source: checkpoint.Checkpoint, *, ignore_mismatched_sizes: bool) -> dict[str, Any]:
+    """Fill the model's weights from a checkpoint, one tensor at a time. Returns the account of the load."""
+    slots: list[Slot] = model.slots()
+    plan = checkpoint.plan(
+        source,
+        [slot.parameter for slot in slots],
+        base_prefix=model.family.prefix,
+        ignore_mismatched_sizes=ignore_mismatched_sizes,
+    )
+    for index, name in steps(plan.assignments, "Loading weights"):
+        slots[index].variable.assign(checkpoint.read_parameter(source, name, slots[index].parameter))
+    filled = {index for index, _ in plan.assignments}
+    for index, slot in enumerate(slots):
+        if index not in filled:
+            slot.part.initialise(slot.attribute)
+    _report(model, plan)
+    return plan.loading_info()
+
+
+def _report(model: Any, plan: checkpoint.Plan) -> None:
+    new = [*plan.missing_keys, *(name for name, *_ in plan.mismatched_keys)]
+    if new:
+        log.warning(
+            "%s: %d weights are not in the checkpoint and start fresh: %s. Train the model before you use its predictions.",
+            type(model).__name__, len(new), ", ".join(new),
+        )  # fmt: skip
+    unread = ignorable(list(plan.unexpected_keys), model.head_spec)
+    if unread:
+        log.warning("%s: the checkpoint holds tensors that nothing here reads: %s", type(model).__name__, ", ".join(unread))

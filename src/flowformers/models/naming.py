@@ -1,0 +1,55 @@
+"""Which tensor of a checkpoint belongs to which weight: a family's and a head's names, applied to one model."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from flowformers.checkpoint import NameTable, Parameter
+from flowformers.families import Family
+from flowformers.heads import HeadSpec
+from flowformers.nn.parts import Part, walk
+
+# Where an old checkpoint keeps only the tied copy, the copy is the source.
+ALIASES: Mapping[str, tuple[str, ...]] = {
+    "cls.predictions.bias": ("cls.predictions.decoder.bias",),
+    "lm_head.bias": ("lm_head.decoder.bias",),
+}
+SUFFIX = {"kernel": "weight", "table": "weight", "gamma": "weight", "beta": "bias", "bias": "bias"}
+
+
+@dataclass(frozen=True)
+class Slot:
+    """One weight of a model: its checkpoint parameter, and the part and attribute that hold it."""
+
+    parameter: Parameter
+    part: Part
+    attribute: str
+
+    @property
+    def variable(self) -> Any:
+        """The Keras variable."""
+        return getattr(self.part, self.attribute)
+
+
+def slots(family: Family, spec: HeadSpec, encoder: Any, head: Any) -> list[Slot]:
+    """Every weight of a model. Encoder weights are required of a checkpoint, heads and poolers may be new."""
+    table = NameTable(prefix=family.prefix, rows=family.names)
+    heads = NameTable(prefix="", rows=spec.names)
+    base = [slot for path, part in walk(encoder) for slot in _slots(table.to_file(path), part, "pooler" not in path)]
+    return base + [slot for path, part in walk(head) for slot in _slots(heads.to_file(path), part, False)]
+
+
+def _slots(module: str, part: Part, required: bool) -> Iterator[Slot]:
+    for attribute, kind in part.kinds.items():
+        name = f"{module}.{SUFFIX[kind]}"
+        shape = tuple(getattr(part, attribute).shape)
+        yield Slot(Parameter(name, kind, shape, required, ALIASES.get(name, ())), part, attribute)  # type: ignore[arg-type]
+
+
+def ignorable(names: list[str], spec: HeadSpec) -> list[str]:
+    """The unused tensors that deserve a word: a base model may leave any head, and a head the other heads, unread."""
+    other = re.compile(r"^(cls|lm_head|pooler|classifier|qa_outputs|discriminator_predictions|generator_predictions)\b|pooler")
+    return [name for name in names if not other.search(name)]

@@ -1,0 +1,240 @@
+"""The one encoder: embeddings and post-norm transformer blocks (Vaswani et al. 2017, Devlin et al. 2018).
+
+Arithmetic follows the PyTorch models of transformers (modeling_bert.py and kin): scores scaled by 1/sqrt(D), masked by
+the dtype's own minimum, softmax in float32, layer norm after each residual.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import tensorflow as tf
+
+from flowformers.errors import ConfigError
+from flowformers.nn.activations import activation
+from flowformers.nn.packing import Layout
+from flowformers.nn.parts import Dense, Group, LayerNorm, Table, normal
+from flowformers.nn.positions import Absolute, AfterPad
+from flowformers.nn.relative import RelativeBuckets
+from flowformers.types import Tensor
+
+
+@dataclass(frozen=True)
+class EncoderSpec:
+    """The numbers that make an encoder, all read from config.json by a family.
+
+    embedding_size differs from hidden_size only where a projection stands between them (ELECTRA). type_vocab_size 0:
+    no token types. position_table 0: no table.
+    """
+
+    vocab_size: int
+    hidden_size: int
+    num_hidden_layers: int
+    num_attention_heads: int
+    intermediate_size: int
+    hidden_act: str
+    layer_norm_eps: float
+    hidden_dropout: float
+    attention_dropout: float
+    initializer_range: float
+    position_table: int
+    type_vocab_size: int
+    embedding_size: int
+    positions: Absolute | AfterPad = Absolute()
+    attention_bias: RelativeBuckets | None = None
+    causal: bool = False
+
+    def __post_init__(self) -> None:
+        if self.hidden_size % self.num_attention_heads:
+            raise ConfigError(
+                f"expected hidden_size divisible by num_attention_heads; got {self.hidden_size} and "
+                f"{self.num_attention_heads} in config.json"
+            )
+
+    @property
+    def max_length(self) -> int:
+        """The longest sequence, in tokens."""
+        return self.position_table - self.positions.reserved
+
+
+def dropout(x: Tensor, rate: float, training: bool) -> Tensor:
+    """x with a share of `rate` zeroed in training; x itself otherwise."""
+    return tf.nn.dropout(x, rate) if training and rate else x
+
+
+class Embeddings(Group):
+    """Word + position + token type, layer norm, dropout, and ELECTRA's projection. Works on packed tokens."""
+
+    def __init__(self, spec: EncoderSpec) -> None:
+        super().__init__()
+        start, width = normal(spec.initializer_range), spec.embedding_size
+        self.word_embeddings = Table(spec.vocab_size, width, initializer=start)
+        if spec.type_vocab_size:
+            self.token_type_embeddings = Table(spec.type_vocab_size, width, initializer=start)
+        self.position_embeddings = Table(spec.position_table, width, initializer=start)
+        self.layer_norm = LayerNorm(width, epsilon=spec.layer_norm_eps)
+        if width != spec.hidden_size:
+            self.projection = Dense(width, spec.hidden_size, initializer=start)
+        self._rate = spec.hidden_dropout
+
+    def apply(self, words: Tensor, position_ids: Tensor, token_type_ids: Tensor | None, *, training: bool) -> Tensor:
+        """words: float [T, E]; position_ids and token_type_ids: int [T]. Returns float [T, H]."""
+        total = words
+        if hasattr(self, "token_type_embeddings"):
+            total = total + self._types(token_type_ids)
+        total = total + self.position_embeddings.look_up(position_ids)
+        hidden = dropout(self.layer_norm.apply(total), self._rate, training)
+        return self.projection.apply(hidden) if hasattr(self, "projection") else hidden
+
+    def _types(self, token_type_ids: Tensor | None) -> Tensor:
+        if token_type_ids is None:  # all zeros: one row for every token, no gather
+            return self.token_type_embeddings.embeddings.value[:1]
+        return self.token_type_embeddings.look_up(token_type_ids)
+
+
+class Attention(Group):
+    """Multi-head self-attention with its residual layer norm."""
+
+    def __init__(self, spec: EncoderSpec) -> None:
+        super().__init__()
+        start, width = normal(spec.initializer_range), spec.hidden_size
+        self.query = Dense(width, width, initializer=start)
+        self.key = Dense(width, width, initializer=start)
+        self.value = Dense(width, width, initializer=start)
+        self.output_dense = Dense(width, width, initializer=start)
+        self.layer_norm = LayerNorm(width, epsilon=spec.layer_norm_eps)
+        self._heads, self._width = spec.num_attention_heads, width // spec.num_attention_heads
+        self._hidden_dropout, self._attention_dropout = spec.hidden_dropout, spec.attention_dropout
+
+    def apply(self, hidden: Tensor, layout: Layout, bias: Tensor | None, *, training: bool) -> tuple[Tensor, Tensor]:
+        """hidden: [T, H]; bias: added to the scores, broadcast to [B, N, S, S]. Returns [T, H] and [B, N, S, S]."""
+        query = self._split(self.query.apply(hidden) * (self._width**-0.5), layout)
+        scores = tf.matmul(query, self._split(self.key.apply(hidden), layout), transpose_b=True)  # [B, N, S, S]
+        weights = self._softmax(scores, bias, training)
+        context = tf.matmul(weights, self._split(self.value.apply(hidden), layout))  # [B, N, S, D]
+        mixed = self.output_dense.apply(self._join(context, layout))
+        mixed = dropout(mixed, self._hidden_dropout, training)
+        return self.layer_norm.apply(mixed + hidden), weights
+
+    def _softmax(self, scores: Tensor, bias: Tensor | None, training: bool) -> Tensor:
+        # float32: half precision loses the small end of the softmax on long sequences.
+        wide = tf.cast(scores, tf.float32)
+        weights = tf.nn.softmax(wide if bias is None else wide + bias)
+        return tf.cast(dropout(weights, self._attention_dropout, training), scores.dtype)
+
+    def _split(self, x: Tensor, layout: Layout) -> Tensor:
+        """[T, H] -> [B, N, S, D]."""
+        shape = tf.stack([layout.batch, layout.length, self._heads, self._width])
+        return tf.transpose(tf.reshape(layout.unpack(x), shape), [0, 2, 1, 3])
+
+    def _join(self, context: Tensor, layout: Layout) -> Tensor:
+        """[B, N, S, D] -> [T, H]."""
+        width = self._heads * self._width
+        joined = tf.reshape(
+            tf.transpose(context, [0, 2, 1, 3]), tf.stack([layout.batch, layout.length, width])
+        )
+        return tf.reshape(layout.pack(joined), [-1, width])
+
+
+class Block(Group):
+    """One layer: attention, then the feed-forward network, each with a residual and a layer norm behind it."""
+
+    def __init__(self, spec: EncoderSpec) -> None:
+        super().__init__()
+        start = normal(spec.initializer_range)
+        self.attention = Attention(spec)
+        self.intermediate = Dense(spec.hidden_size, spec.intermediate_size, initializer=start)
+        self.output_dense = Dense(spec.intermediate_size, spec.hidden_size, initializer=start)
+        self.layer_norm = LayerNorm(spec.hidden_size, epsilon=spec.layer_norm_eps)
+        self._activation, self._rate = activation(spec.hidden_act), spec.hidden_dropout
+
+    def apply(self, hidden: Tensor, layout: Layout, bias: Tensor | None, *, training: bool) -> tuple[Tensor, Tensor]:
+        """hidden: [T, H]. Returns [T, H] and the attention weights [B, N, S, S]."""
+        attended, weights = self.attention.apply(hidden, layout, bias, training=training)
+        inner = self._activation(self.intermediate.apply(attended))  # [T, F]
+        outer = dropout(self.output_dense.apply(inner), self._rate, training)
+        return self.layer_norm.apply(outer + attended), weights
+
+
+class Pooler(Group):
+    """tanh(dense(token 0)) (BERT)."""
+
+    def __init__(self, spec: EncoderSpec) -> None:
+        super().__init__()
+        self.dense = Dense(spec.hidden_size, spec.hidden_size, initializer=normal(spec.initializer_range))
+
+    def apply(self, first: Tensor) -> Tensor:
+        """first: float [B, H], position 0 of every row. Returns float [B, H]."""
+        return tf.tanh(self.dense.apply(first))
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """What the encoder hands to a head. hidden: [T, H]. collected states and weights only where they were asked for."""
+
+    hidden: Tensor
+    layout: Layout
+    hidden_states: Sequence[Tensor]
+    attentions: Sequence[Tensor]
+
+    @property
+    def first(self) -> Tensor:
+        """Position 0 of every row, float [B, H]."""
+        return tf.gather(self.hidden, self.layout.first)
+
+
+class Encoder(Group):
+    """Embeddings and blocks; with_pooler adds BERT's pooler, which belongs to the base model's weights."""
+
+    def __init__(self, spec: EncoderSpec, *, with_pooler: bool) -> None:
+        super().__init__()
+        self.embeddings = Embeddings(spec)
+        self.layer = [Block(spec) for _ in range(spec.num_hidden_layers)]
+        if spec.attention_bias is not None:
+            self.relative_attention_bias = spec.attention_bias.table(spec.num_attention_heads, spec.initializer_range)
+        if with_pooler:
+            self.pooler = Pooler(spec)
+        self._spec = spec
+
+    @property
+    def spec(self) -> EncoderSpec:
+        """The numbers this encoder was made from."""
+        return self._spec
+
+    def run(self, embedded: Tensor, layout: Layout, bias: Tensor | None, *, collect: bool, training: bool) -> Encoded:
+        """embedded: [T, H]. collect keeps every layer's states [B, S, H] and weights [B, N, S, S]."""
+        hidden, states, attentions = embedded, [], []
+        for block in self.layer:
+            if collect:
+                states.append(layout.unpack(hidden))
+            hidden, weights = block.apply(hidden, layout, bias, training=training)
+            if collect:
+                attentions.append(weights)
+        if collect:
+            states.append(layout.unpack(hidden))
+        return Encoded(hidden, layout, tuple(states), tuple(attentions))
+
+    def relative_bias(self, length: Tensor) -> Tensor | None:
+        """MPNet's bias [1, N, S, S], or None."""
+        if self._spec.attention_bias is None:
+            return None
+        return self._spec.attention_bias.bias(self.relative_attention_bias, length)
+
+
+def score_bias(mask: Tensor | None, causal: bool, length: Tensor) -> Tensor | None:
+    """What is added to the scores: 0 where a key may be seen, float32's minimum where not.
+
+    mask: 0/1 [B, S], or [B, S, S] with one row of keys for each query, or None. Returns a shape that broadcasts to
+    [B, N, S, S], or None when nothing is hidden.
+    """
+    seen: Any = None
+    if mask is not None:
+        keys = tf.not_equal(mask, 0)
+        seen = keys[:, None, None, :] if len(keys.shape) == 2 else keys[:, None, :, :]
+    if causal:
+        positions = tf.range(length)
+        past = (positions[None, :] <= positions[:, None])[None, None]
+        seen = past if seen is None else tf.logical_and(seen, past)
+    return None if seen is None else tf.where(seen, 0.0, tf.float32.min)

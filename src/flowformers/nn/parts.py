@@ -1,0 +1,140 @@
+"""The three kinds of layer that own weights. Bodies are single TensorFlow ops on [T, H]."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from flowformers.types import Tensor
+
+Initializer = Callable[..., Any]
+
+_skip_initialisation: ContextVar[bool] = ContextVar("skip_initialisation", default=False)
+
+
+@contextmanager
+def uninitialised() -> Iterator[None]:
+    """Create weights as zeros: a checkpoint is about to fill them, so random numbers would be drawn for nothing."""
+    token = _skip_initialisation.set(True)
+    try:
+        yield
+    finally:
+        _skip_initialisation.reset(token)
+
+
+def normal(stddev: float) -> Initializer:
+    """Truncated normal at two standard deviations, as the TensorFlow models of transformers 4 start."""
+    return keras.initializers.TruncatedNormal(stddev=stddev)  # type: ignore[no-any-return]
+
+
+class Part(keras.layers.Layer):  # type: ignore[misc]
+    """A layer that owns weights. `kinds` says what each weight is called in a checkpoint."""
+
+    kinds: dict[str, str]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.kinds = {}
+        self._initializers: dict[str, Initializer] = {}
+
+    def weight(self, name: str, shape: tuple[int, ...], initializer: Initializer, *, kind: str) -> Any:
+        """A float variable of this part, registered under its kind (kernel, table, gamma, beta, bias)."""
+        self.kinds[name] = kind
+        self._initializers[name] = initializer
+        start = "zeros" if _skip_initialisation.get() else initializer
+        self.built = True
+        return self.add_weight(name=name, shape=shape, initializer=start)
+
+    def initialise(self, name: str) -> None:
+        """Draw the starting value of one weight anew: it is in no checkpoint."""
+        variable = getattr(self, name)
+        variable.assign(self._initializers[name](variable.shape, dtype=variable.dtype))
+
+
+class Dense(Part):
+    """x W + b (kernel [inputs, units], bias [units])."""
+
+    def __init__(self, inputs: int, units: int, *, initializer: Initializer) -> None:
+        super().__init__()
+        self.kernel = self.weight("kernel", (inputs, units), initializer, kind="kernel")
+        self.bias = self.weight("bias", (units,), keras.initializers.Zeros(), kind="bias")
+
+    def apply(self, x: Tensor) -> Tensor:
+        """x: float [T, inputs]. Returns float [T, units]; MatMul and BiasAdd stay neighbours so that they fuse."""
+        kernel, bias = tf.cast(self.kernel.value, x.dtype), tf.cast(self.bias.value, x.dtype)
+        return tf.nn.bias_add(tf.matmul(x, kernel), bias)
+
+
+class LayerNorm(Part):
+    """Layer normalisation over the last axis (Ba et al. 2016, arXiv:1607.06450)."""
+
+    def __init__(self, width: int, *, epsilon: float) -> None:
+        super().__init__()
+        self.epsilon = epsilon
+        self.gamma = self.weight("gamma", (width,), keras.initializers.Ones(), kind="gamma")
+        self.beta = self.weight("beta", (width,), keras.initializers.Zeros(), kind="beta")
+
+    def apply(self, x: Tensor) -> Tensor:
+        """x: float [..., H]. Returns the same shape and dtype; the moments are taken in float32."""
+        wide = tf.cast(x, tf.float32)
+        mean = tf.reduce_mean(wide, axis=-1, keepdims=True)
+        variance = tf.reduce_mean(tf.math.squared_difference(wide, mean), axis=-1, keepdims=True)
+        scale = tf.math.rsqrt(variance + self.epsilon) * tf.cast(self.gamma.value, tf.float32)
+        return tf.cast((wide - mean) * scale + tf.cast(self.beta.value, tf.float32), x.dtype)
+
+
+class Table(Part):
+    """An embedding table [rows, width]."""
+
+    def __init__(self, rows: int, width: int, *, initializer: Initializer) -> None:
+        super().__init__()
+        self.rows = rows
+        self.embeddings = self.weight("embeddings", (rows, width), initializer, kind="table")
+
+    def look_up(self, ids: Tensor) -> Tensor:
+        """ids: int [...]. Returns float [..., width]. An id outside the table is InvalidArgument on CPU."""
+        return tf.gather(self.embeddings.value, ids)
+
+    def scores(self, x: Tensor) -> Tensor:
+        """x: float [T, width]. Returns x times the table transposed, float [T, rows]: the tied output layer."""
+        return tf.matmul(x, tf.cast(self.embeddings.value, x.dtype), transpose_b=True)
+
+
+class Bias(Part):
+    """A bare vector [width], for output layers whose kernel is tied to an embedding table."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.bias = self.weight("bias", (width,), keras.initializers.Zeros(), kind="bias")
+
+    def apply(self, x: Tensor) -> Tensor:
+        """x: float [T, width]. Returns x plus the vector."""
+        return tf.nn.bias_add(x, tf.cast(self.bias.value, x.dtype))
+
+
+class Group(keras.layers.Layer):  # type: ignore[misc]
+    """A layer made of parts. Attribute names are the path of a weight, so nothing else names it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.built = True
+
+
+def walk(layer: Any, path: str = "") -> Iterator[tuple[str, Part]]:
+    """Every part below a layer with its attribute path ("layer.0.attention.query"), in order of creation."""
+    if isinstance(layer, Part):
+        yield path, layer
+        return
+    for name, child in vars(layer).items():
+        if name.startswith("_"):
+            continue
+        children = child if isinstance(child, list | tuple) else [child]
+        for index, one in enumerate(children):
+            if isinstance(one, Part | Group):
+                here = f"{name}.{index}" if isinstance(child, list | tuple) else name
+                yield from walk(one, f"{path}.{here}" if path else here)
