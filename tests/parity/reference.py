@@ -1,0 +1,41 @@
+"""The PyTorch side. Imported only where torch is installed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+import transformers
+
+from .cases import HEADS, Case, weight
+
+
+def build(case: Case) -> tuple[Any, dict[str, tuple[int, ...]]]:
+    """The PyTorch model of a case with its decided weights, and every tensor's shape by name."""
+    stem = HEADS[case.model_type][0]
+    config = getattr(transformers, f"{stem}Config")(**case.config, attn_implementation="eager")
+    model = getattr(transformers, f"{stem}{case.head}")(config).eval()
+    shapes = {}
+    tied = set(getattr(model, "all_tied_weights_keys", {}) or {})
+    for name, parameter in model.named_parameters():
+        if name not in tied:
+            shapes[name] = tuple(parameter.shape)
+            parameter.data = torch.from_numpy(weight(name, tuple(parameter.shape)))
+    model.tie_weights()
+    return model, shapes
+
+
+def answers(case: Case) -> tuple[dict[str, np.ndarray], dict[str, tuple[int, ...]]]:
+    """Every output of a case as float32 arrays, states and weights stacked, and the loss as a mean."""
+    model, shapes = build(case)
+    inputs = {name: torch.from_numpy(np.array(value)) for name, value in (case.inputs | case.labels).items()}
+    with torch.no_grad():
+        output = model(**inputs, output_hidden_states=True, output_attentions=True, return_dict=True)
+    found = {}
+    for name, value in output.items():
+        if name == "past_key_values" or (isinstance(value, tuple) and not value):  # no cross-attention: an empty tuple
+            continue
+        stacked = torch.stack(value) if isinstance(value, tuple) else value
+        found[name] = stacked.float().numpy()
+    return found, shapes
