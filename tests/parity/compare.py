@@ -6,9 +6,10 @@ import json
 from pathlib import Path
 from typing import Any
 
-import flowformers
 import numpy as np
 from safetensors.numpy import save_file
+
+import flowformers
 
 from .cases import HEADS, Case, weight
 

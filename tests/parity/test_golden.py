@@ -26,7 +26,9 @@ def test_head_equals_pytorch_on_random_configs(family, head, tmp_path):
     for seed in SEEDS:
         case = make_case(family, head, seed)
         prefix = f"{case.name}/"
-        expected = {name[len(prefix) :]: GOLDEN[family][name] for name in GOLDEN[family].files if name.startswith(prefix)}
+        expected = {
+            name[len(prefix) :]: GOLDEN[family][name] for name in GOLDEN[family].files if name.startswith(prefix)
+        }
         folder = tmp_path / str(seed)
         folder.mkdir()
         assert_equal(case, load(case, SHAPES[family][case.name], folder), expected)

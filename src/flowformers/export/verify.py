@@ -34,11 +34,13 @@ def _answers(function: Any, inputs: dict[str, Any]) -> dict[str, Any]:
     """A concrete function takes what it was traced with: keywords, or one dict."""
     args, _ = function.structured_input_signature
     result = function(inputs) if args and isinstance(args[0], dict) else function(**inputs)
-    return dict(result) if isinstance(result, dict) else {f"output_{i}": x for i, x in enumerate(tf.nest.flatten(result))}
+    return (
+        dict(result) if isinstance(result, dict) else {f"output_{i}": x for i, x in enumerate(tf.nest.flatten(result))}
+    )
 
 
 def sample_inputs(function: Any, vocab_size: int) -> dict[str, Any]:
-    """A fixed request by the function's specs: FREE_SIZE for free axes, ids within the vocabulary, a padded last row."""
+    """A fixed request by the specs: FREE_SIZE for free axes, ids within the vocabulary, a padded last row."""
     args, kwargs = function.structured_input_signature
     specs = dict(args[0]) if args and isinstance(args[0], dict) else {spec.name: spec for spec in args} | dict(kwargs)
     return {name: tf.constant(_sample(name, spec, vocab_size)) for name, spec in specs.items()}

@@ -56,8 +56,8 @@ class ActivatedFirst(FirstToken):
 class Projected(Group):
     """dense, activation, dropout on position 0.
 
-    DistilBERT's pre_classifier: relu and seq_classif_dropout. ELECTRA's sequence summary: the config's summary_activation
-    and summary_last_dropout.
+    DistilBERT's pre_classifier: relu and seq_classif_dropout. ELECTRA's sequence summary: the config's
+    summary_activation and summary_last_dropout.
     """
 
     pooler = False

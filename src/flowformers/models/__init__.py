@@ -11,7 +11,15 @@ from flowformers.models.base import TFPreTrainedModel
 from flowformers.models.classes import classes
 from flowformers.models.outputs import OUTPUTS, ModelOutput
 
-__all__ = ["AutoConfig", "ModelOutput", "PretrainedConfig", "TFPreTrainedModel", "architecture", "public", "public_names"]
+__all__ = [
+    "AutoConfig",
+    "ModelOutput",
+    "PretrainedConfig",
+    "TFPreTrainedModel",
+    "architecture",
+    "public",
+    "public_names",
+]
 
 
 def _public() -> dict[str, Any]:

@@ -107,7 +107,8 @@ class TFPreTrainedModel(OwnLoss, keras.Model):  # type: ignore[misc]
 
     def serving(self, inputs: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
         """The default signature's body. Override it with @tf.function(input_signature=[...]) to export another."""
-        return self.serving_output(self.call(inputs))
+        output: Mapping[str, Tensor] = self.serving_output(self.call(inputs))
+        return output
 
     def serving_output(self, output: Any) -> Any:
         """A call's output as a signature's result: hidden_states and attentions stacked on a new first axis.
@@ -131,7 +132,9 @@ class TFPreTrainedModel(OwnLoss, keras.Model):  # type: ignore[misc]
     @property
     def dummy_inputs(self) -> dict[str, Tensor]:
         """A smallest request by input_signature."""
-        shapes = {name: [1 if size is None else size for size in spec.shape] for name, spec in self.input_signature.items()}
+        shapes = {
+            name: [1 if size is None else size for size in spec.shape] for name, spec in self.input_signature.items()
+        }
         return {name: tf.cast(tf.ones(shape), self.input_signature[name].dtype) for name, shape in shapes.items()}
 
     # Weights
@@ -165,6 +168,8 @@ class TFPreTrainedModel(OwnLoss, keras.Model):  # type: ignore[misc]
         """A model with a checkpoint's weights; see loading.from_pretrained for every keyword."""
         return loading.from_pretrained(cls, pretrained_model_name_or_path, *model_args, **kwargs)
 
-    def save_pretrained(self, save_directory: str | Path, saved_model: bool = False, version: int = 1, **kwargs: Any) -> None:
+    def save_pretrained(
+        self, save_directory: str | Path, saved_model: bool = False, version: int = 1, **kwargs: Any
+    ) -> None:
         """Write config.json and weights, and with saved_model=True a SavedModel; see saving.save_pretrained."""
         saving.save_pretrained(self, Path(save_directory), saved_model=saved_model, version=version, **kwargs)

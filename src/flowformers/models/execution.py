@@ -144,6 +144,3 @@ def without_states(answers: Mapping[str, Any], *, hidden_states: bool, attention
     """The answers without what was collected but not asked for."""
     keep = {"hidden_states": hidden_states, "attentions": attentions}
     return {name: value for name, value in answers.items() if keep.get(name, True)}
-
-
-

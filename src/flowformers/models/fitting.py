@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import tensorflow as tf
 
@@ -21,7 +21,7 @@ class OwnLoss:
     """The parts of Keras' training loop that know a head's labels. Mixed in before keras.Model."""
 
     head: Any
-    head_spec: Any
+    head_spec: ClassVar[Any]
     _compile_loss: Any
 
     def fit(self, x: Any = None, y: Any = None, **kwargs: Any) -> Any:
@@ -42,7 +42,11 @@ class OwnLoss:
     def predict_step(self, data: Any) -> dict[str, Tensor]:
         """One batch, as a plain dict: Keras joins the batches of a dict by key."""
         x = data[0] if isinstance(data, tuple) else data
-        inputs = {name: value for name, value in x.items() if name not in self.head_spec.labels} if isinstance(x, dict) else x
+        inputs = (
+            {name: value for name, value in x.items() if name not in self.head_spec.labels}
+            if isinstance(x, dict)
+            else x
+        )
         return dict(self(inputs, training=False, return_dict=True))  # type: ignore[operator]
 
     def compute_loss(
@@ -86,7 +90,11 @@ class OwnLoss:
         if not self.head_spec.labels or (y is not None and not isinstance(y, Mapping)):
             return y
         labels = self._own_labels(x, y)
-        return next(iter(labels.values())) if len(labels) == 1 else {self.head_spec.labels[k]: v for k, v in labels.items()}
+        return (
+            next(iter(labels.values()))
+            if len(labels) == 1
+            else {self.head_spec.labels[k]: v for k, v in labels.items()}
+        )
 
     def _answers(self, y_pred: Any) -> Any:
         outputs = tuple(self.head_spec.labels.values()) or ("logits",)

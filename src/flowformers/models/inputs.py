@@ -99,7 +99,9 @@ def to_tensor(name: str, value: Any) -> Tensor:
     try:
         tensor = tf.convert_to_tensor(np.asarray(value) if isinstance(value, list | tuple) else value)
     except (TypeError, ValueError) as error:
-        raise InvalidInput(f"expected a tensor, an array or nested lists for {name}; got {type(value).__name__}: {error}") from error
+        raise InvalidInput(
+            f"expected a tensor, an array or nested lists for {name}; got {type(value).__name__}: {error}"
+        ) from error
     if tensor.dtype == tf.string or not (tensor.dtype.is_integer or tensor.dtype.is_floating or tensor.dtype.is_bool):
         raise InvalidInput(f"expected numbers for {name}; got {tensor.dtype.name}. Text goes through a tokenizer first")
     if name == "input_ids" and not tensor.dtype.is_integer:

@@ -93,9 +93,11 @@ def _report(model: Any, plan: checkpoint.Plan) -> None:
     new = [*plan.missing_keys, *(name for name, *_ in plan.mismatched_keys)]
     if new:
         log.warning(
-            "%s: %d weights are not in the checkpoint and start fresh: %s. Train the model before you use its predictions.",
+            "%s: %d weights are not in the checkpoint and start fresh: %s. Train before you use predictions.",
             type(model).__name__, len(new), ", ".join(new),
         )  # fmt: skip
     unread = ignorable(list(plan.unexpected_keys), model.head_spec)
     if unread:
-        log.warning("%s: the checkpoint holds tensors that nothing here reads: %s", type(model).__name__, ", ".join(unread))
+        log.warning(
+            "%s: the checkpoint holds tensors that nothing here reads: %s", type(model).__name__, ", ".join(unread)
+        )

@@ -51,5 +51,7 @@ def _slots(module: str, part: Part, required: bool) -> Iterator[Slot]:
 
 def ignorable(names: list[str], spec: HeadSpec) -> list[str]:
     """The unused tensors that deserve a word: a base model may leave any head, and a head the other heads, unread."""
-    other = re.compile(r"^(cls|lm_head|pooler|classifier|qa_outputs|discriminator_predictions|generator_predictions)\b|pooler")
+    other = re.compile(
+        r"^(cls|lm_head|pooler|classifier|qa_outputs|discriminator_predictions|generator_predictions)\b|pooler"
+    )
     return [name for name in names if not other.search(name)]

@@ -63,9 +63,11 @@ class ModelOutput(OrderedDict[str, Any]):
         return tuple(self.values())
 
     def _refuse(self, *args: Any, **kwargs: Any) -> NoReturn:
-        raise TypeError(f"{type(self).__name__} is a result: fields can't be removed or replaced in bulk; use dict(...)")
+        raise TypeError(
+            f"{type(self).__name__} is a result: fields can't be removed or replaced in bulk; use dict(...)"
+        )
 
-    __delitem__ = setdefault = pop = update = _refuse  # type: ignore[assignment]
+    __delitem__ = setdefault = pop = update = _refuse
 
 
 def _output_class(name: str, fields: tuple[str, ...]) -> type[ModelOutput]:
@@ -83,9 +85,7 @@ def _register(cls: type[ModelOutput]) -> None:
             made[name] = value  # not the constructor: a tree may hold None where a tensor was
         return made
 
-    optree.register_pytree_node(
-        cls, lambda output: (tuple(output.values()), tuple(output)), rebuild, namespace="keras"
-    )
+    optree.register_pytree_node(cls, lambda output: (tuple(output.values()), tuple(output)), rebuild, namespace="keras")
 
 
 if keras.config.backend() != "tensorflow":

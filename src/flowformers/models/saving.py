@@ -34,7 +34,9 @@ def save_pretrained(
     if safe_serialization:
         checkpoint.write_safetensors(folder / "model.safetensors", tensors(model))
     else:
-        checkpoint.write_h5(folder / "tf_model.h5", tensors(model), model_name=checkpoint.h5_model_name(library_class(model)))
+        checkpoint.write_h5(
+            folder / "tf_model.h5", tensors(model), model_name=checkpoint.h5_model_name(library_class(model))
+        )
     settings = model.config.copy(architectures=[library_class(model).removeprefix("TF")])
     settings.save_pretrained(folder)
     if saved_model:

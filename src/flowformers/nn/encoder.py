@@ -42,7 +42,7 @@ class EncoderSpec:
     position_table: int
     type_vocab_size: int
     embedding_size: int
-    positions: Absolute | AfterPad = Absolute()
+    positions: Absolute | AfterPad
     attention_bias: RelativeBuckets | None = None
     causal: bool = False
 
@@ -132,9 +132,7 @@ class Attention(Group):
     def _join(self, context: Tensor, layout: Layout) -> Tensor:
         """[B, N, S, D] -> [T, H]."""
         width = self._heads * self._width
-        joined = tf.reshape(
-            tf.transpose(context, [0, 2, 1, 3]), tf.stack([layout.batch, layout.length, width])
-        )
+        joined = tf.reshape(tf.transpose(context, [0, 2, 1, 3]), tf.stack([layout.batch, layout.length, width]))
         return tf.reshape(layout.pack(joined), [-1, width])
 
 

@@ -1,0 +1,49 @@
+"""flowformers: Hugging Face encoder models in TensorFlow, from a checkpoint to an answer over the wire.
+
+Names are looked up when they are used: importing flowformers takes milliseconds and needs no TensorFlow.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+from flowformers import errors
+from flowformers.errors import FlowformersError, MissingDependency
+
+__version__ = "0.1.0"
+__all__ = ["FlowformersError", "__version__", "errors"]
+
+INSTALL = "TensorFlow is needed for {name} and is not installed: pip install 'flowformers[cpu]' (or [gpu])"
+
+
+def __getattr__(name: str) -> Any:
+    # A lower-case name is a submodule or nothing; asking the rooms for it would import TensorFlow.
+    for find in (_tokenizer, _model) if name[:1].isupper() or name.startswith("create_") else ():
+        found = find(name)
+        if found is not None:
+            globals()[name] = found
+            return found
+    raise AttributeError(f"flowformers has no {name!r}; dir(flowformers) lists its names")
+
+
+def _tokenizer(name: str) -> Any:
+    """Tokenizers run on the tokenizers library alone."""
+    if "Tokenizer" not in name and name != "BatchEncoding":
+        return None
+    return getattr(import_module("flowformers.text"), name, None)
+
+
+def _model(name: str) -> Any:
+    try:
+        models = import_module("flowformers.models")
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] not in ("tensorflow", "keras"):
+            raise
+        raise MissingDependency(INSTALL.format(name=name)) from error
+    return models.public(name) if name in models.public_names() else None
+
+
+def __dir__() -> list[str]:
+    text, models = import_module("flowformers.text"), import_module("flowformers.models")
+    return sorted({*__all__, *text.__all__, *models.public_names()})
