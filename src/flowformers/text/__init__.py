@@ -1,0 +1,29 @@
+"""Tokenisation: the tokenizers library behind transformers' interface. Needs no TensorFlow."""
+
+from __future__ import annotations
+
+from flowformers.text.auto import AutoTokenizer
+from flowformers.text.encoding import BatchEncoding
+from flowformers.text.families import (
+    BertTokenizerFast,
+    CamembertTokenizerFast,
+    DistilBertTokenizerFast,
+    ElectraTokenizerFast,
+    MPNetTokenizerFast,
+    RobertaTokenizerFast,
+    XLMRobertaTokenizerFast,
+)
+from flowformers.text.tokenizer import PreTrainedTokenizerFast
+
+__all__ = [
+    "AutoTokenizer",
+    "BatchEncoding",
+    "BertTokenizerFast",
+    "CamembertTokenizerFast",
+    "DistilBertTokenizerFast",
+    "ElectraTokenizerFast",
+    "MPNetTokenizerFast",
+    "PreTrainedTokenizerFast",
+    "RobertaTokenizerFast",
+    "XLMRobertaTokenizerFast",
+]
