@@ -1,0 +1,149 @@
+"""One loaded version of a model: signatures, and running them.
+
+A session feeds graph tensors as TensorFlow Serving does: shapes that a signature declares are not enforced, an op that
+can't take them objects (TF Serving protocol, sections 4 and 18).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from flowformers.errors import Kind, ServingError
+from flowformers.serving.settings import Settings
+from flowformers.types import Array
+
+WARMUP = Path("assets.extra/tf_serving_warmup_requests")
+INIT_OP = "__saved_model_init_op"
+
+
+@dataclass(frozen=True)
+class Signature:
+    """Names of inputs and outputs with their graph tensors and NumPy dtypes ("object" for strings)."""
+
+    name: str
+    inputs: Mapping[str, str]
+    outputs: Mapping[str, str]
+    dtypes: Mapping[str, str]
+    method_name: str
+
+
+class Servable:
+    """A SavedModel in a session of its own. Raises ServingError of the loader's kind where it can't be loaded."""
+
+    def __init__(self, folder: Path, version: int, settings: Settings) -> None:
+        self.folder, self.version = folder, version
+        config = tf.compat.v1.ConfigProto(
+            intra_op_parallelism_threads=settings.tensorflow_intra_op_parallelism,
+            inter_op_parallelism_threads=settings.tensorflow_inter_op_parallelism,
+        )
+        self._session = tf.compat.v1.Session(graph=tf.Graph(), config=config)
+        self._timeout_ms = settings.rest_api_timeout_in_ms
+        self._callables: dict[tuple[str, ...], Any] = {}
+        try:
+            meta = self._load(settings.saved_model_tags.split(","))
+        except Exception:
+            self._session.close()
+            raise
+        self.signature_defs = dict(meta.signature_def)
+        self.signatures = {
+            name: _signature(name, definition) for name, definition in self.signature_defs.items() if name != INIT_OP
+        }
+
+    def _load(self, tags: Sequence[str]) -> Any:
+        try:
+            with self._session.graph.as_default():
+                return tf.compat.v1.saved_model.loader.load(self._session, tags, str(self.folder))
+        except tf.errors.OpError as error:
+            raise to_serving_error(error) from error
+        except Exception as error:  # the loader raises IOError, RuntimeError, ValueError and parse errors
+            raise ServingError(Kind.NOT_FOUND, f"{self.folder} is no SavedModel that can be loaded: {error}") from error
+
+    def signature(self, name: str) -> Signature | None:
+        """The signature of that name."""
+        return self.signatures.get(name)
+
+    def run(self, signature: Signature, inputs: Mapping[str, Array], outputs: Sequence[str]) -> dict[str, Array]:
+        """Feed every input, fetch the outputs named. Raises ServingError with TensorFlow's code and text."""
+        call = self._callable(signature, tuple(sorted(inputs)), tuple(outputs))
+        feeds = [_checked(name, inputs[name], signature.dtypes[name]) for name in sorted(inputs)]
+        try:
+            values = call(*feeds)
+        except tf.errors.OpError as error:
+            raise to_serving_error(error) from error
+        except (TypeError, ValueError) as error:
+            raise ServingError(Kind.INVALID_ARGUMENT, str(error)) from error
+        return dict(zip(outputs, values, strict=True))
+
+    def _callable(self, signature: Signature, inputs: tuple[str, ...], outputs: tuple[str, ...]) -> Any:
+        key = (signature.name, *inputs, "", *outputs)
+        if key not in self._callables:
+            options = _callable_options(signature, inputs, outputs)
+            options.run_options.timeout_in_ms = self._timeout_ms
+            # Session.run compares fed shapes with the placeholder's; a callable feeds what it is given.
+            self._callables[key] = self._session._make_callable_from_options(options)
+        return self._callables[key]
+
+    def warm_up(self) -> int:
+        """Run the requests in assets.extra; returns how many. Raises ServingError for one that fails (section 16)."""
+        path = self.folder / WARMUP
+        if not path.is_file():
+            return 0
+        from flowformers.serving.warmup import read_requests
+
+        count = 0
+        for signature_name, inputs in read_requests(path):
+            signature = self.signature(signature_name)
+            if signature is None:
+                raise ServingError(Kind.INVALID_ARGUMENT, f"{path}: no signature {signature_name!r}")
+            self.run(signature, inputs, list(signature.outputs))
+            count += 1
+        return count
+
+    def close(self) -> None:
+        """Give the memory back."""
+        self._callables.clear()
+        self._session.close()
+
+
+def _callable_options(signature: Signature, inputs: tuple[str, ...], outputs: tuple[str, ...]) -> Any:
+    from tensorflow.core.protobuf import config_pb2
+
+    options = config_pb2.CallableOptions()
+    options.feed.extend(signature.inputs[name] for name in inputs)
+    options.fetch.extend(signature.outputs[name] for name in outputs)
+    return options
+
+
+def _signature(name: str, definition: Any) -> Signature:
+    return Signature(
+        name,
+        {key: info.name for key, info in definition.inputs.items()},
+        {key: info.name for key, info in sorted(definition.outputs.items())},
+        {key: _numpy_name(info.dtype) for key, info in definition.inputs.items()},
+        definition.method_name,
+    )
+
+
+def _numpy_name(number: int) -> str:
+    dtype = tf.as_dtype(number)
+    return "object" if dtype == tf.string else str(dtype.name)
+
+
+def _checked(name: str, array: Array, dtype: str) -> Array:
+    """The array as it is fed. A wrong dtype is refused: TensorFlow would take it for bytes of another kind."""
+    got = "object" if array.dtype.kind in "OSU" else array.dtype.name
+    if got != dtype:
+        raise ServingError(Kind.INVALID_ARGUMENT, f"expected dtype {dtype} for input {name!r}; got {got}")
+    return np.ascontiguousarray(array).reshape(array.shape)
+
+
+def to_serving_error(error: Any) -> ServingError:
+    """TensorFlow's error with the same code; only the first line of a text that carries the graph's origin."""
+    text = str(error.message).split("\n\t [[")[0].strip()
+    return ServingError(Kind(error.error_code), text)

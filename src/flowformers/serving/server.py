@@ -1,0 +1,209 @@
+"""The process: load, open the ports, say so, drain on SIGTERM."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+import os
+import signal
+import socket
+import sys
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import uvicorn
+
+from flowformers.errors import FlowformersError, InvalidInput
+from flowformers.progress import stage
+from flowformers.serving.dataplane import Dataplane, Target
+from flowformers.serving.grpc import GrpcApi
+from flowformers.serving.repository import Repository, require_versions
+from flowformers.serving.rest import RestApi
+from flowformers.serving.settings import Settings
+
+log = logging.getLogger("flowformers.serving")
+
+
+class Server:
+    """Both ports over one repository. `rest_port` and `grpc_port` are known once it is ready."""
+
+    def __init__(self, settings: Settings) -> None:
+        require_versions(settings.model_base_path)
+        self.settings = settings
+        self.repository = Repository(settings)
+        self.dataplane = Dataplane(self.repository)
+        self.rest_port = self.grpc_port = 0
+        self.ready = threading.Event()
+        self._stopping: asyncio.Event | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    def load(self) -> None:
+        """Load the first version. Ports are open only afterwards, as in TensorFlow Serving."""
+        with stage(f"Loading {self.settings.model_base_path}"):
+            self.repository.wait_until_available()
+
+    async def serve(self) -> None:
+        """Serve until stop() is called, then answer what was accepted and return. Raises InvalidInput: port in use."""
+        self._loop, self._stopping = asyncio.get_running_loop(), asyncio.Event()
+        threads = self.settings.num_run_threads or 4 * (os.cpu_count() or 1)
+        with ThreadPoolExecutor(threads, thread_name_prefix="run") as executor, self._polling():
+            rest_socket = _bind(self.settings.host, self.settings.rest_api_port, "rest_api_port")
+            grpc_server = GrpcApi(self.dataplane, executor).server()
+            self.grpc_port = _add_port(grpc_server, self.settings.host, self.settings.port)
+            self.rest_port = rest_socket.getsockname()[1]
+            api = RestApi(self.dataplane, executor, cors=self.settings.rest_api_enable_cors_support)
+            http = _HttpServer(api, self.settings)
+            await grpc_server.start()
+            running = asyncio.create_task(http.serve(sockets=[rest_socket]))
+            while not http.started and not running.done():
+                await asyncio.sleep(0.005)
+            self.ready.set()
+            await self._stopping.wait()
+            http.should_exit = True
+            await asyncio.gather(running, grpc_server.stop(self.settings.drain_seconds))
+        self.repository.close()
+
+    def stop(self) -> None:
+        """Begin to drain; may be called from any thread or signal handler."""
+        if self._loop is not None and self._stopping is not None:
+            self._loop.call_soon_threadsafe(self._stopping.set)
+
+    @contextlib.contextmanager
+    def _polling(self) -> Iterator[None]:
+        """Look for new versions in a thread of its own."""
+        wait, done = self.settings.file_system_poll_wait_seconds, threading.Event()
+
+        def watch() -> None:
+            while not done.wait(wait):
+                try:
+                    self.repository.poll()
+                except Exception:  # a version that can't be loaded must not end the polling
+                    log.exception("polling %s failed", self.settings.model_base_path)
+
+        thread = threading.Thread(target=watch, name="poll", daemon=True)
+        if wait > 0:
+            thread.start()
+        yield
+        done.set()
+        if wait > 0:
+            thread.join()
+
+
+class _HttpServer(uvicorn.Server):
+    """uvicorn without its own signal handlers: one handler drains both ports."""
+
+    def __init__(self, api: RestApi, settings: Settings) -> None:
+        super().__init__(
+            uvicorn.Config(
+                api.app(),
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                lifespan="off",
+                timeout_keep_alive=50,
+                timeout_graceful_shutdown=int(settings.drain_seconds),
+            )
+        )
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+def _bind(host: str, port: int, flag: str) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    bound = socket.socket(family, socket.SOCK_STREAM)
+    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        bound.bind((host, port))
+    except OSError as error:
+        bound.close()
+        raise InvalidInput(f"can't listen on {host}:{port}: {error.strerror}. Choose another with --{flag}") from error
+    return bound
+
+
+def _add_port(server: Any, host: str, port: int) -> int:
+    where = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    try:
+        bound = int(server.add_insecure_port(where))
+    except RuntimeError as error:
+        raise InvalidInput(f"can't listen on {where}: {error}. Choose another with --port") from error
+    if not bound:
+        raise InvalidInput(f"can't listen on {where}. Choose another with --port")
+    return bound
+
+
+def run(settings: Settings) -> int:
+    """Serve until SIGTERM or SIGINT; returns the exit code, 0 after a drain. Raises FlowformersError before that."""
+    server = Server(settings)
+    server.load()
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, server.stop)
+        announcing = asyncio.create_task(_announce(server))
+        try:
+            await server.serve()
+        finally:
+            announcing.cancel()
+
+    asyncio.run(main())
+    return 0
+
+
+async def _announce(server: Server) -> None:
+    while not server.ready.is_set():
+        await asyncio.sleep(0.01)
+    print(ready_text(server), file=sys.stderr, flush=True)
+
+
+def ready_text(server: Server) -> str:
+    """The ready line with both addresses, and a request to copy."""
+    name, host = server.settings.model_name, server.settings.host
+    url = f"http://{host}:{server.rest_port}/v1/models/{name}"
+    version, _ = server.dataplane.metadata(Target(name))
+    lines = [f"Ready: model {name}, version {version}. REST {url}  gRPC {host}:{server.grpc_port}"]
+    with contextlib.suppress(FlowformersError):
+        body = json.dumps({"instances": [_example(server.dataplane.dtypes(Target(name), "serving_default"))]})
+        lines.append(f"Try: curl -d '{body}' {url}:predict")
+    return "\n".join(lines)
+
+
+def _example(dtypes: Any) -> Any:
+    """One row: a short request for token ids, a word for strings."""
+    values = {"input_ids": [101, 102], "attention_mask": [1, 1], "token_type_ids": [0, 0]}
+    row = {
+        name: values.get(name, "I love it" if dtype == "object" else [1, 1]) for name, dtype in sorted(dtypes.items())
+    }
+    return row if len(row) > 1 else next(iter(row.values()))
+
+
+@contextlib.contextmanager
+def running(settings: Settings) -> Iterator[Server]:
+    """A server in a thread of this process, drained at the end of the block; for tests and notebooks."""
+    server = Server(settings)
+    server.load()
+    failure: list[BaseException] = []
+
+    def main() -> None:
+        try:
+            asyncio.run(server.serve())
+        except BaseException as error:  # handed to the caller below
+            failure.append(error)
+            server.ready.set()
+
+    thread = threading.Thread(target=main, name="server", daemon=True)
+    thread.start()
+    server.ready.wait()
+    if failure:
+        raise failure[0]
+    try:
+        yield server
+    finally:
+        server.stop()
+        thread.join()
