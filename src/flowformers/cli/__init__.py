@@ -1,0 +1,45 @@
+"""The command line: one command per file, each imported when it runs."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+
+from flowformers import __version__
+from flowformers.errors import FlowformersError
+
+COMMANDS = {
+    "serve": "serve a checkpoint or a SavedModel over REST and gRPC",
+    "export": "turn a checkpoint into a folder that TensorFlow Serving takes",
+    "inspect": "print the signatures of a SavedModel",
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command. Exit codes: 0 done, 1 an error that is told in one line, 2 wrong usage."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    name = next((word for word in words if not word.startswith("-")), None)
+    parser = argparse.ArgumentParser(prog="flowformers", description="TensorFlow transformers that serve.")
+    parser.add_argument("--version", action="version", version=f"flowformers {__version__}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for command, text in COMMANDS.items():
+        sub = commands.add_parser(command, help=text, description=text)
+        sub.add_argument("--debug", action="store_true", help="show the traceback of an error")
+        if command == name:
+            import_module(f"flowformers.cli.{command}").configure(sub)
+    return _run(parser.parse_args(words))
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    module = import_module(f"flowformers.cli.{arguments.command}")
+    try:
+        return int(module.run(arguments))
+    except KeyboardInterrupt:
+        return 130
+    except (FlowformersError, OSError) as error:
+        if arguments.debug:
+            raise
+        print(f"flowformers: error: {error}", file=sys.stderr)
+        return 1

@@ -1,0 +1,34 @@
+"""flowformers export MODEL OUT"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from flowformers.cli.hub import add_hub_options, hub_options
+from flowformers.cli.tensorflow import require_tensorflow
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Arguments of the command."""
+    parser.add_argument("model", metavar="MODEL", help="Hub id or checkpoint folder")
+    parser.add_argument(
+        "out", metavar="OUT", type=Path, help="folder to write: config.json, weights, saved_model/VERSION"
+    )
+    parser.add_argument("--version", type=int, default=1, help="number of the version folder (default: 1)")
+    parser.add_argument(
+        "--task", help="sequence-classification, token-classification, ... (default: as config.json says)"
+    )
+    add_hub_options(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Export and say where to."""
+    require_tensorflow("export")
+    from flowformers.export import export_checkpoint
+
+    base = export_checkpoint(
+        arguments.model, arguments.out, version=arguments.version, task=arguments.task, **hub_options(arguments)
+    )
+    print(f"{base / str(arguments.version)} is ready: serve it with `flowformers serve {base}` or TensorFlow Serving")
+    return 0
