@@ -1,0 +1,93 @@
+"""compile, fit, summary and weights work as Keras users expect, without padding in training too."""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import flowformers
+from flowformers.errors import InvalidInput
+from tests.conftest import IDS, MASK, tiny_config
+
+LABELS = np.array([0, 1, 1])
+
+
+def still(**changes):
+    return tiny_config(hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0, **changes)
+
+
+@pytest.mark.parametrize("where", ["in x", "as y", "by tf.data"])
+def test_fit_lowers_the_models_own_loss(where, batch):
+    keras.utils.set_random_seed(1)
+    model = flowformers.TFBertForSequenceClassification(still())
+    model.compile(optimizer=keras.optimizers.Adam(0.01), metrics=["accuracy"])
+    data = {
+        "in x": ({**batch, "labels": LABELS}, None),
+        "as y": (batch, LABELS),
+        "by tf.data": (tf.data.Dataset.from_tensor_slices((batch, LABELS)).batch(3), None),
+    }[where]
+    history = model.fit(*data, epochs=8, verbose=0).history
+    assert history["loss"][-1] < history["loss"][0] / 2
+    assert history["accuracy"][-1] == 1.0
+
+
+def test_an_explicit_loss_is_keras_business(classifier, batch):
+    classifier.compile(optimizer="sgd", loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    own = np.mean(classifier(batch, labels=LABELS).loss)
+    assert classifier.evaluate(batch, LABELS, verbose=0) == pytest.approx(own, abs=1e-5)
+
+
+def test_gradients_without_padding_equal_dense_gradients(batch):
+    model = flowformers.TFBertForSequenceClassification(still())
+    gradients = []
+    for collect in (False, True):
+        with tf.GradientTape() as tape:
+            output = model(batch, labels=LABELS, output_hidden_states=collect, training=True)
+            loss = tf.reduce_mean(output.loss)
+        gradients.append([tf.convert_to_tensor(g) for g in tape.gradient(loss, model.trainable_variables)])
+    for packed, dense in zip(*gradients, strict=True):
+        np.testing.assert_allclose(packed, dense, atol=1e-5)
+
+
+def test_dropout_is_there_in_training_only(classifier, batch):
+    assert np.array_equal(classifier(batch).logits, classifier(batch).logits)
+    assert not np.array_equal(classifier(batch, training=True).logits, classifier(batch, training=True).logits)
+
+
+def test_predict_joins_batches_by_name(classifier, batch):
+    output = classifier.predict(batch, batch_size=2, verbose=0)
+    np.testing.assert_allclose(output.logits, classifier(batch).logits, atol=1e-5)
+
+
+def test_keras_weights_and_whole_models_come_back(classifier, batch, tmp_path):
+    classifier.save_weights(tmp_path / "w.weights.h5")
+    other = flowformers.TFBertForSequenceClassification(tiny_config())
+    other.load_weights(tmp_path / "w.weights.h5")
+    classifier.save(tmp_path / "m.keras")
+    whole = keras.saving.load_model(tmp_path / "m.keras")
+    for again in (other, whole):
+        np.testing.assert_array_equal(again(batch).logits, classifier(batch).logits)
+
+
+def test_summary_counts_every_weight(classifier):
+    lines: list[str] = []
+    classifier.summary(print_fn=lines.append)
+    assert f"{classifier.num_parameters():,}" in "\n".join(lines)
+
+
+def test_a_head_without_labels_says_what_to_give(classifier, batch):
+    classifier.compile(optimizer="sgd")
+    with pytest.raises(InvalidInput, match="labels"):
+        classifier.fit(batch, verbose=0)
+
+
+def test_masked_words_are_left_out_of_the_loss():
+    model = flowformers.TFBertForMaskedLM(still())
+    labels = np.where(MASK == 1, IDS, -100)
+    output = model(IDS, MASK, labels=labels)
+    chance = tf.nn.log_softmax(output.logits).numpy()
+    rows, columns = np.nonzero(MASK)
+    expected = -chance[rows, columns, IDS[rows, columns]].mean()
+    assert float(output.loss[0]) == pytest.approx(expected, abs=1e-5)
