@@ -83,7 +83,7 @@ def test_padded_equals_alone(data):
         ids[row, place], mask[row, place] = random.integers(1, 40, length), 1
     positions = np.maximum(mask.cumsum(1) - 1, 0)
     together = model(ids, mask, position_ids=positions).last_hidden_state.numpy()
-    for row, length in enumerate(lengths):
+    for row in range(len(lengths)):
         real = mask[row] == 1
         alone = model(ids[row : row + 1, real]).last_hidden_state.numpy()
         np.testing.assert_allclose(together[row, real], alone[0], atol=TOLERANCE, rtol=0)

@@ -18,7 +18,7 @@ def build(case: Case) -> tuple[Any, dict[str, tuple[int, ...]]]:
     model = getattr(transformers, f"{stem}{case.head}")(config).eval()
     shapes = {}
     tied = set(getattr(model, "all_tied_weights_keys", {}) or {})
-    for name, parameter in model.named_parameters():
+    for name, parameter in model.named_parameters(remove_duplicate=False):
         if name not in tied:
             shapes[name] = tuple(parameter.shape)
             parameter.data = torch.from_numpy(weight(name, tuple(parameter.shape)))
@@ -39,3 +39,11 @@ def answers(case: Case) -> tuple[dict[str, np.ndarray], dict[str, tuple[int, ...
         stacked = torch.stack(value) if isinstance(value, tuple) else value
         found[name] = stacked.float().numpy()
     return found, shapes
+
+
+def gradients(case: Case) -> tuple[dict[str, np.ndarray], dict[str, tuple[int, ...]]]:
+    """The gradient of a case's loss with respect to every weight, and the weights' shapes."""
+    model, shapes = build(case)
+    inputs = {name: torch.from_numpy(np.array(value)) for name, value in (case.inputs | case.labels).items()}
+    model(**inputs, return_dict=True).loss.backward()
+    return {name: p.grad.numpy() for name, p in model.named_parameters() if p.grad is not None}, shapes

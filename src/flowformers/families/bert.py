@@ -29,8 +29,8 @@ DEFAULTS = {
 }
 
 
-def encoder(config: PretrainedConfig, positions: heads.Positions = Absolute()) -> EncoderSpec:  # noqa: B008 - a value
-    """BERT's numbers; RoBERTa and ELECTRA share the fields. Raises ConfigError on relative positions."""
+def encoder(config: PretrainedConfig) -> EncoderSpec:
+    """BERT's numbers; its kin share the fields and replace what differs. Raises ConfigError on relative positions."""
     if getattr(config, "position_embedding_type", "absolute") not in ("absolute", None):
         raise ConfigError(
             f"expected position_embedding_type 'absolute'; got {config.position_embedding_type!r} in config.json. "
@@ -39,18 +39,19 @@ def encoder(config: PretrainedConfig, positions: heads.Positions = Absolute()) -
     return EncoderSpec(
         vocab_size=config.vocab_size,
         hidden_size=config.hidden_size,
-        embedding_size=getattr(config, "embedding_size", config.hidden_size),
+        embedding_size=config.hidden_size,
         num_hidden_layers=config.num_hidden_layers,
         num_attention_heads=config.num_attention_heads,
         intermediate_size=config.intermediate_size,
         hidden_act=config.hidden_act,
-        layer_norm_eps=config.layer_norm_eps,
+        layer_norm_eps=getattr(config, "layer_norm_eps", 1e-12),  # DistilBERT's config has none
         hidden_dropout=config.hidden_dropout_prob,
         attention_dropout=config.attention_probs_dropout_prob,
         initializer_range=config.initializer_range,
         position_table=config.max_position_embeddings,
         type_vocab_size=getattr(config, "type_vocab_size", 0),
-        positions=positions,
+        positions=Absolute(),
+        pad_id=config.pad_token_id,
         causal=bool(config.is_decoder),
     )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from flowformers.heads._spec import HeadSpec, Positions
+from flowformers.heads._spec import HeadSpec
 from flowformers.heads.answers import (
     base,
     causal_lm,
@@ -15,15 +15,15 @@ from flowformers.heads.answers import (
     sequence_classification,
     token_classification,
 )
-from flowformers.heads.summaries import ActivatedFirst, FirstToken, Pooled, Projected
+from flowformers.heads.summaries import ActivatedFirst, FirstToken, Pooled, PreClassifier, SequenceSummary
 
 __all__ = [
     "ActivatedFirst",
     "FirstToken",
     "HeadSpec",
     "Pooled",
-    "Positions",
-    "Projected",
+    "PreClassifier",
+    "SequenceSummary",
     "base",
     "causal_lm",
     "masked_lm",

@@ -8,10 +8,8 @@ from typing import Any
 
 from flowformers.nn.encoder import Encoded, Encoder, EncoderSpec
 from flowformers.nn.parts import Group
-from flowformers.nn.positions import Absolute, AfterPad
 from flowformers.types import Tensor
 
-Positions = Absolute | AfterPad
 Config = Any
 Answers = dict[str, Tensor]
 

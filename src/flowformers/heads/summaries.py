@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from flowformers.errors import ConfigError
 from flowformers.nn.activations import activation
 from flowformers.nn.encoder import Encoded, Encoder, EncoderSpec, dropout
 from flowformers.nn.parts import Dense, Group, normal
@@ -54,24 +55,39 @@ class ActivatedFirst(FirstToken):
 
 
 class Projected(Group):
-    """dense, activation, dropout on position 0.
-
-    DistilBERT's pre_classifier: relu and seq_classif_dropout. ELECTRA's sequence summary: the config's
-    summary_activation and summary_last_dropout.
-    """
+    """dense, activation, dropout on position 0. What they are is read from the config by the classes below."""
 
     pooler = False
 
     def __init__(self, config: Any, spec: EncoderSpec) -> None:
         super().__init__()
         self.dense = Dense(spec.hidden_size, spec.hidden_size, initializer=normal(spec.initializer_range))
-        self._activation = activation(getattr(config, "summary_activation", None) or self._fallback(config))
-        self._rate = float(getattr(config, "seq_classif_dropout", getattr(config, "summary_last_dropout", 0.0)))
+        function, self._rate = self._settings(config)
+        self._activation = activation(function)
 
-    @staticmethod
-    def _fallback(config: Any) -> str:
-        return "relu" if hasattr(config, "seq_classif_dropout") else "linear"
+    def _settings(self, config: Any) -> tuple[str, float]:
+        """The name of the activation and the dropout's rate."""
+        raise NotImplementedError
 
     def apply(self, encoded: Encoded, encoder: Encoder, *, training: bool) -> Tensor:
         """Returns float [B, H]."""
         return dropout(self._activation(self.dense.apply(encoded.first)), self._rate, training)
+
+
+class PreClassifier(Projected):
+    """DistilBERT's: relu and seq_classif_dropout."""
+
+    def _settings(self, config: Any) -> tuple[str, float]:
+        return "relu", float(config.seq_classif_dropout)
+
+
+class SequenceSummary(Projected):
+    """ELECTRA's: summary_activation and summary_last_dropout (ElectraSequenceSummary)."""
+
+    def _settings(self, config: Any) -> tuple[str, float]:
+        if config.summary_type != "first" or not config.summary_use_proj or getattr(config, "summary_first_dropout", 0):
+            raise ConfigError(
+                "expected summary_type 'first' with summary_use_proj and no summary_first_dropout in config.json; got "
+                f"{config.summary_type!r}, {config.summary_use_proj} and {getattr(config, 'summary_first_dropout', 0)}"
+            )
+        return config.summary_activation or "linear", float(config.summary_last_dropout)

@@ -56,4 +56,5 @@ def class_for(model_type: object, task: str) -> type[TFPreTrainedModel] | None:
     for suffix, spec in family.heads.items():
         if task in spec.auto:
             return classes()[f"TF{family.stem}{suffix}"]
-    return None
+    # Families without pre-training heads of their own were pre-trained on masked words alone.
+    return class_for(model_type, "ModelForMaskedLM") if task == "ModelForPreTraining" else None

@@ -110,7 +110,7 @@ def _embed(encoder: Encoder, tensors: Tensors, layout: Layout, request: Request)
     """Returns float [T, H]."""
     ids, types = tensors.get("input_ids"), tensors.get("token_type_ids")
     if ids is not None:
-        words = encoder.embeddings.word_embeddings.look_up(layout.pack(ids))
+        words = encoder.embeddings.word_embeddings.look_up(layout.pack(ids), training=request.training)
     else:
         width = tensors["inputs_embeds"].shape[-1]
         words = tf.reshape(layout.pack(tensors["inputs_embeds"]), [-1, width])

@@ -26,7 +26,7 @@ class EncoderSpec:
     """The numbers that make an encoder, all read from config.json by a family.
 
     embedding_size differs from hidden_size only where a projection stands between them (ELECTRA). type_vocab_size 0:
-    no token types. position_table 0: no table.
+    no token types. pad_id: the word that look-ups do not train, or None.
     """
 
     vocab_size: int
@@ -43,6 +43,7 @@ class EncoderSpec:
     type_vocab_size: int
     embedding_size: int
     positions: Absolute | AfterPad
+    pad_id: int | None = None
     attention_bias: RelativeBuckets | None = None
     causal: bool = False
 
@@ -70,10 +71,11 @@ class Embeddings(Group):
     def __init__(self, spec: EncoderSpec) -> None:
         super().__init__()
         start, width = normal(spec.initializer_range), spec.embedding_size
-        self.word_embeddings = Table(spec.vocab_size, width, initializer=start)
+        self.word_embeddings = Table(spec.vocab_size, width, initializer=start, pad_row=spec.pad_id)
         if spec.type_vocab_size:
             self.token_type_embeddings = Table(spec.type_vocab_size, width, initializer=start)
-        self.position_embeddings = Table(spec.position_table, width, initializer=start)
+        pad_row = spec.positions.pad_row
+        self.position_embeddings = Table(spec.position_table, width, initializer=start, pad_row=pad_row)
         self.layer_norm = LayerNorm(width, epsilon=spec.layer_norm_eps)
         if width != spec.hidden_size:
             self.projection = Dense(width, spec.hidden_size, initializer=start)
@@ -84,7 +86,7 @@ class Embeddings(Group):
         total = words
         if hasattr(self, "token_type_embeddings"):
             total = total + self._types(token_type_ids)
-        total = total + self.position_embeddings.look_up(position_ids)
+        total = total + self.position_embeddings.look_up(position_ids, training=training)
         hidden = dropout(self.layer_norm.apply(total), self._rate, training)
         return self.projection.apply(hidden) if hasattr(self, "projection") else hidden
 

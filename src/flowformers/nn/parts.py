@@ -89,16 +89,19 @@ class LayerNorm(Part):
 
 
 class Table(Part):
-    """An embedding table [rows, width]."""
+    """An embedding table [rows, width]. pad_row, if any, is not trained by look-ups (PyTorch's padding_idx)."""
 
-    def __init__(self, rows: int, width: int, *, initializer: Initializer) -> None:
+    def __init__(self, rows: int, width: int, *, initializer: Initializer, pad_row: int | None = None) -> None:
         super().__init__()
-        self.rows = rows
+        self.rows, self._pad_row = rows, pad_row
         self.embeddings = self.weight("embeddings", (rows, width), initializer, kind="table")
 
-    def look_up(self, ids: Tensor) -> Tensor:
+    def look_up(self, ids: Tensor, *, training: bool = False) -> Tensor:
         """ids: int [...]. Returns float [..., width]. An id outside the table is InvalidArgument on CPU."""
-        return tf.gather(self.embeddings.value, ids)
+        found = tf.gather(self.embeddings.value, ids)
+        if not training or self._pad_row is None:
+            return found
+        return tf.where(tf.equal(ids, self._pad_row)[..., None], tf.stop_gradient(found), found)
 
     def scores(self, x: Tensor) -> Tensor:
         """x: float [T, width]. Returns x times the table transposed, float [T, rows]: the tied output layer."""

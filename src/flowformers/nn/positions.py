@@ -18,6 +18,11 @@ class Absolute:
         """Rows of the position table that no token can use."""
         return 0
 
+    @property
+    def pad_row(self) -> int | None:
+        """The row of the position table that belongs to padding and is not trained."""
+        return None
+
     def ids(self, input_ids: Tensor | None, batch: Tensor, length: Tensor) -> Tensor:
         """Returns int32 [B, S]."""
         return tf.broadcast_to(tf.range(length)[None, :], tf.stack([batch, length]))
@@ -33,6 +38,11 @@ class AfterPad:
     def reserved(self) -> int:
         """Rows of the position table that no token can use."""
         return self.pad_id + 1
+
+    @property
+    def pad_row(self) -> int | None:
+        """The row of the position table that belongs to padding and is not trained."""
+        return self.pad_id
 
     def ids(self, input_ids: Tensor | None, batch: Tensor, length: Tensor) -> Tensor:
         """Returns int32 [B, S]. Without ids padding can't be seen: pad_id + 1, pad_id + 2, ... for every row."""
