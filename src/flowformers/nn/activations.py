@@ -81,5 +81,5 @@ ACTIVATIONS: Mapping[str, Activation] = MappingProxyType(
 def activation(name: str) -> Activation:
     """The function of that name. Raises ConfigError that lists the known names."""
     if name not in ACTIVATIONS:
-        raise ConfigError(f"expected an activation of {', '.join(ACTIVATIONS)}; got {name!r} in config.json")
+        raise ConfigError(f"expected hidden_act to be one of {', '.join(ACTIVATIONS)}; got {name!r} in config.json")
     return ACTIVATIONS[name]

@@ -6,6 +6,7 @@ import base64
 import binascii
 import json
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -18,6 +19,13 @@ from flowformers.types import Array
 DEFAULT_SIGNATURE = "serving_default"
 INTEGERS = {"int8": 32, "int16": 32, "int32": 32, "uint8": 32, "int64": 64, "uint32": 32, "uint64": 64}
 FLOATS = ("float32", "float64")
+# TensorFlow Serving's parser knows three words that Python's does not; strings are matched to be left alone.
+WORDS = re.compile(r'"(?:[^"\\]|\\.)*"|-NaN|-?Inf(?!inity)', re.DOTALL)
+PYTHONS_WORDS = {"-NaN": "NaN", "Inf": "Infinity", "-Inf": "-Infinity"}
+
+
+class Constant(float):
+    """NaN or an infinity that the request spells out, unlike one that came of a number too big for a double."""
 
 
 @dataclass(frozen=True)
@@ -54,14 +62,21 @@ def _document(body: bytes) -> Any:
     text = body.decode("utf-8", errors="surrogateescape").lstrip("\ufeff \t\r\n")
     if not text:
         raise bad("JSON Parse error: The document is empty")
+    if "Inf" in text or "-NaN" in text:
+        text = WORDS.sub(lambda found: PYTHONS_WORDS.get(found[0], found[0]), text)
     try:
-        return json.JSONDecoder().raw_decode(text)[0]
+        return json.JSONDecoder(object_pairs_hook=_first_of_equals, parse_constant=Constant).raw_decode(text)[0]
     except json.JSONDecodeError as error:
         raise bad(f"JSON Parse error: {error.msg} at offset: {error.pos}") from error
     except RecursionError as error:
         raise bad("JSON Parse error: the document is nested too deeply") from error
     except ValueError as error:  # an integer of more digits than Python converts
         raise bad(f"JSON Parse error: {error}") from error
+
+
+def _first_of_equals(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    return found if len(found) == len(pairs) else dict(reversed(pairs))
 
 
 def to_inputs(request: JsonRequest, dtypes: Mapping[str, str]) -> dict[str, Array]:
@@ -120,7 +135,10 @@ def _stack(values: list[Any], dtype: str, name: str) -> Array:
     rows = []
     for index, value in enumerate(values):
         place = _element(index, name)
-        rows.append(to_array(value, dtype, place))
+        try:
+            rows.append(to_array(value, dtype, place))
+        except ServingError as error:  # any kind of error in a row is the request's
+            raise bad(str(error)) from error
         if rows[-1].size != rows[0].size:
             raise bad(f"{place}: Expecting tensor size: {rows[0].size} but got: {rows[-1].size}")
         if rows[-1].shape != rows[0].shape:
@@ -166,7 +184,7 @@ def _convert(flat: list[Any], dtype: str, place: str) -> Array:
         array = np.empty(len(flat), object)
         array[:] = [_text(value, place) for value in flat]
         return array
-    allowed = {"bool": {bool}}.get(dtype, {int} if dtype in INTEGERS else {int, float})
+    allowed = {"bool": {bool}}.get(dtype, {int} if dtype in INTEGERS else {int, float, Constant})
     if dtype not in INTEGERS and dtype not in FLOATS and dtype != "bool":
         raise ServingError(Kind.UNIMPLEMENTED, f"{place}: tensors of type {dtype} have no JSON form; use gRPC")
     if set(map(type, flat)) - allowed:
@@ -183,11 +201,14 @@ def _numbers(flat: list[Any], dtype: str, place: str) -> Array:
         if outside is not None:
             raise bad(f"{place}: JSON Value: {outside} is not of expected type: {dtype}")
         return np.array(flat, dtype=np.uint64 if dtype == "uint64" else np.int64).astype(dtype)
+    try:
+        doubles = np.array(flat, dtype=np.float64)
+    except OverflowError:
+        doubles = None
+    if doubles is None or (np.isinf(doubles).any() and any(type(x) is float and math.isinf(x) for x in flat)):
+        raise bad(f"{place}: JSON Value: Number too big to be stored in double")
     with np.errstate(over="ignore"):  # too big for float32 is Infinity, as in TensorFlow Serving
-        try:
-            return np.array(flat, dtype=np.float64).astype(dtype)
-        except OverflowError as error:
-            raise bad(f"{place}: JSON Value: Number too big to be stored in double") from error
+        return doubles.astype(dtype)
 
 
 def _text(value: Any, place: str) -> bytes:
@@ -247,7 +268,9 @@ def _object(values: Mapping[str, str]) -> str:
 
 def _json(array: Any, name: str) -> str:
     """An array as JSON text."""
-    array = np.asarray(array)
+    array = (
+        np.asarray(array, object) if isinstance(array, bytes) else np.asarray(array)
+    )  # NumPy's own strips zero bytes
     if array.ndim:
         return "[" + ", ".join(_json(row, name) for row in array) + "]" if array.ndim > 1 else _line(array, name)
     return _line(array.reshape(1), name)[1:-1]
