@@ -81,7 +81,9 @@ def test_tensors_that_nothing_reads_are_told(folder, caplog):
 
 def test_an_unknown_family_is_told_with_those_that_exist(folder):
     configure(folder, model_type="gpt2")
-    with pytest.raises(UnknownFamily, match=r"bert, camembert, distilbert, electra, mpnet, roberta, xlm-roberta; got .gpt2."):
+    with pytest.raises(
+        UnknownFamily, match=r"bert, camembert, distilbert, electra, mpnet, roberta, xlm-roberta; got .gpt2."
+    ):
         flowformers.TFAutoModel.from_pretrained(folder)
 
 
