@@ -71,7 +71,7 @@ class GrpcApi:
 
     def _predict(self, request: Any) -> Any:
         target, name = _target(request), request.model_spec.signature_name or DEFAULT_SIGNATURE
-        inputs = {key: to_array(value) for key, value in request.inputs.items()}
+        inputs = {key: to_array(value, key) for key, value in request.inputs.items()}
         answer = self._dataplane.predict(target, name, inputs, output_filter=list(request.output_filter))
         response = predict_pb2.PredictResponse()
         response.model_spec.name, response.model_spec.signature_name = target.name, name

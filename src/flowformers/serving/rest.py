@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gzip
 import json
 import re
 import zlib
@@ -102,9 +101,10 @@ def _raw_path(request: Request) -> str:
 
 
 def _target(found: re.Match[str]) -> Target:
-    version = None if found["version"] is None else int(found["version"])
-    if version is not None and version >= 2**63:
-        raise ServingError(Kind.INVALID_ARGUMENT, f"Failed to convert version: {found['version']} to numeric.")
+    digits = found["version"]
+    if digits is not None and (len(digits.lstrip("0")) > 19 or int(digits[-19:]) >= 2**63):
+        raise ServingError(Kind.INVALID_ARGUMENT, f"Failed to convert version: {digits} to numeric.")
+    version = None if digits is None else int(digits[-19:])
     label = None if found["label"] is None else unquote(found["label"])
     return Target(unquote(found["name"]), version, label)
 
@@ -113,11 +113,12 @@ def _unpacked(request: Request, body: bytes) -> bytes:
     """A gzip body unpacked; a broken or larger one is empty, as in TensorFlow Serving (section 3)."""
     if "gzip" not in request.headers.get("content-encoding", ""):
         return body
+    unpacker = zlib.decompressobj(wbits=31)
     try:
-        unpacked = zlib.decompressobj(wbits=31).decompress(body, UNPACKED_LIMIT + 1)
-    except (zlib.error, gzip.BadGzipFile):
+        unpacked = unpacker.decompress(body, UNPACKED_LIMIT + 1)
+    except zlib.error:
         return b""
-    return unpacked if len(unpacked) <= UNPACKED_LIMIT else b""
+    return unpacked if unpacker.eof and len(unpacked) <= UNPACKED_LIMIT else b""
 
 
 def _status(status: Status) -> dict[str, Any]:

@@ -25,7 +25,7 @@ def read_requests(path: Path) -> Iterator[tuple[str, dict[str, Array]]]:
                 raise ServingError(Kind.INVALID_ARGUMENT, f"{path} holds more than {LIMIT} records")
             request = predict_pb2.PredictRequest.FromString(_field(_field(record, PREDICT_LOG), REQUEST))
             name = request.model_spec.signature_name or DEFAULT_SIGNATURE
-            yield name, {key: to_array(value) for key, value in request.inputs.items()}
+            yield name, {key: to_array(value, key) for key, value in request.inputs.items()}
     except (tf.errors.OpError, ValueError) as error:
         raise ServingError(Kind.DATA_LOSS, f"{path} can't be read: {error}") from error
 

@@ -57,34 +57,37 @@ def to_proto(array: Array) -> Any:
     return proto
 
 
-def to_array(proto: Any) -> Array:
-    """An array of the proto's shape. Fewer values than elements repeat the last one. Raises ServingError."""
+def to_array(proto: Any, name: str) -> Array:
+    """An array of the proto's shape. Fewer values than elements repeat the last one. Raises ServingError
+    that names the input.
+    """
     if proto.dtype not in DTYPES:
-        raise ServingError(Kind.INVALID_ARGUMENT, f"tensor parsing error: dtype {proto.dtype} is not supported")
+        raise _bad(name, f"dtype {proto.dtype} is not supported")
     shape = [dim.size for dim in proto.tensor_shape.dim]
     if proto.tensor_shape.unknown_rank or any(size < 0 for size in shape):
-        raise ServingError(Kind.INVALID_ARGUMENT, f"tensor parsing error: shape {shape} is not fully known")
+        raise _bad(name, f"shape {shape} is not fully known")
     _, dtype, field = DTYPES[proto.dtype]
     count = int(np.prod(shape, dtype=object)) if shape else 1
     if proto.tensor_content and dtype != "O":
-        return _content(proto.tensor_content, dtype, count).reshape(shape)
-    return _fill(getattr(proto, field), dtype, count).reshape(shape)
+        return _content(name, proto.tensor_content, dtype, count).reshape(shape)
+    return _fill(name, getattr(proto, field), dtype, count).reshape(shape)
 
 
-def _content(content: bytes, dtype: str, count: int) -> Array:
+def _bad(name: str, text: str) -> ServingError:
+    return ServingError(Kind.INVALID_ARGUMENT, f"tensor parsing error: {name}: {text}")
+
+
+def _content(name: str, content: bytes, dtype: str, count: int) -> Array:
     if len(content) != count * np.dtype(dtype).itemsize:
-        raise ServingError(
-            Kind.INVALID_ARGUMENT,
-            f"tensor parsing error: {len(content)} bytes of tensor_content for {count} elements of {dtype}",
-        )
+        raise _bad(name, f"{len(content)} bytes of tensor_content for {count} elements of {dtype}")
     return np.frombuffer(content, dtype)
 
 
-def _fill(values: Any, dtype: str, count: int) -> Array:
+def _fill(name: str, values: Any, dtype: str, count: int) -> Array:
     if len(values) > count or (not len(values) and count and dtype == "O"):
-        raise ServingError(Kind.INVALID_ARGUMENT, f"tensor parsing error: {len(values)} values for {count} elements")
+        raise _bad(name, f"{len(values)} values for {count} elements")
     if count > max(len(values), 1) * 2**20:  # a few bytes must not ask for gigabytes
-        raise ServingError(Kind.INVALID_ARGUMENT, f"tensor parsing error: {len(values)} values for {count} elements")
+        raise _bad(name, f"{len(values)} values for {count} elements")
     if dtype == "O":
         flat = np.empty(count, object)
         flat[:] = [*values, *[values[-1]] * (count - len(values))] if count else []

@@ -1,4 +1,4 @@
-"""python -m flowformers.cli"""
+"""python -m flowformers"""
 
 import sys
 

@@ -1,0 +1,132 @@
+"""The server as a process and its life: versions that come and go, ports, signals."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+
+from flowformers.errors import FlowformersError, InvalidInput
+from flowformers.serving import Settings, running
+from tests.serving.conftest import Arithmetic, Client, serve
+
+
+def wait_for(condition, seconds=20):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.05)
+
+
+@pytest.fixture
+def base(tmp_path):
+    Arithmetic().save(tmp_path / "math" / "1")
+    return tmp_path / "math"
+
+
+@contextlib.contextmanager
+def command(base, *flags):
+    """`flowformers serve` in a process of its own: (process, client, what it wrote until it was ready)."""
+    words = [sys.executable, "-m", "flowformers", "serve", str(base), "--port=0", "--rest_api_port=0", *flags]
+    process = subprocess.Popen(words, stderr=subprocess.PIPE, text=True, env=os.environ | {"TF_CPP_MIN_LOG_LEVEL": "2"})
+    try:
+        log = ""
+        while "Try: curl" not in log:
+            line = process.stderr.readline()
+            assert line, log
+            log += line
+        rest, port = re.search(r"REST http://127\.0\.0\.1:(\d+)/\S+  gRPC 127\.0\.0\.1:(\d+)", log).groups()
+        yield process, Client(int(rest), int(port)), log
+    finally:
+        process.kill()
+        process.wait()
+        process.stderr.close()
+
+
+def test_the_ready_line_has_the_addresses_and_a_request_to_copy(base):
+    with command(base) as (_, client, log):
+        assert f"Ready: model math, version 1. REST http://127.0.0.1:{client.rest_port}/v1/models/math" in log
+        body = re.search(r"curl -d '(.*)' (\S+)", log)
+        path = body[2].partition(f":{client.rest_port}")[2]
+        assert client.http(path, body[1].encode()).status in (200, 400)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_drains_what_was_accepted_and_exits_0(base, number):
+    answers = []
+    with command(base, "--rest_api_timeout_in_ms=3000") as (process, client, _):
+        body = {"signature_name": "slow", "instances": [1]}
+        asking = threading.Thread(target=lambda: answers.append(client.http("/v1/models/math:predict", body).status))
+        asking.start()
+        time.sleep(0.5)
+        process.send_signal(number)
+        asking.join()
+        assert process.wait(timeout=30) == 0
+    assert answers == [504]  # answered: its own time limit ended it, not the signal
+
+
+@pytest.mark.parametrize("flag", ["port", "rest_api_port"])
+def test_a_port_in_use_is_told_with_the_flag_to_change(base, flag):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        ports = {"port": 0, "rest_api_port": 0} | {flag: taken.getsockname()[1]}
+        settings = Settings(model_base_path=base, **ports)
+        with pytest.raises(InvalidInput, match=f"--{flag}"), running(settings):
+            pass
+
+
+def test_a_newer_version_takes_over_and_the_old_one_goes(base):  # protocol 14
+    with serve(base, model_name="math", file_system_poll_wait_seconds=0.1) as server:
+        client = Client(server.rest_port, server.grpc_port)
+
+        def states():
+            versions = client.json("/v1/models/math")[1]["model_version_status"]
+            return {found["version"]: found["state"] for found in versions}
+
+        Arithmetic().save(base.parent / "fresh")
+        (base.parent / "fresh").rename(base / "2")
+        wait_for(lambda: states().get("2") == "AVAILABLE" and states().get("1") == "END")
+        assert client.json("/v1/models/math:predict", {"instances": [1]})[0] == 200
+        assert client.json("/v1/models/math/versions/1:predict", {"instances": [1]})[0] == 404
+
+
+def test_a_broken_newer_version_leaves_the_old_one_serving(base):  # protocol 14
+    options = {"file_system_poll_wait_seconds": 0.1, "max_num_load_retries": 0}
+    with serve(base, model_name="math", **options) as server:
+        client = Client(server.rest_port, server.grpc_port)
+        (base / "2").mkdir()
+        (base / "2" / "saved_model.pb").write_bytes(b"broken")
+
+        def failed():
+            versions = client.json("/v1/models/math")[1]["model_version_status"]
+            return any(found["version"] == "2" and found["status"]["error_code"] != "OK" for found in versions)
+
+        wait_for(failed)
+        assert client.json("/v1/models/math:predict", {"instances": [1]}) == (200, {"predictions": [0.5]})
+
+
+def test_a_folder_without_versions_is_refused_at_once(tmp_path):
+    with pytest.raises(FlowformersError, match=re.escape(str(tmp_path))), serve(tmp_path):
+        pass
+
+
+def test_a_model_that_cannot_be_loaded_ends_the_start(base):
+    shutil.rmtree(base / "1" / "variables")
+    with pytest.raises(FlowformersError, match="variables"), serve(base, max_num_load_retries=0):
+        pass
+
+
+@pytest.mark.parametrize("wrong", [{"port": 70000}, {"port": 9000, "rest_api_port": 9000}, {"model_name": "a/b"}])
+def test_settings_that_cannot_work_are_refused(base, wrong):
+    with pytest.raises(InvalidInput):
+        Settings(model_base_path=base, **wrong)
