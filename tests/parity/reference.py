@@ -47,3 +47,20 @@ def gradients(case: Case) -> tuple[dict[str, np.ndarray], dict[str, tuple[int, .
     inputs = {name: torch.from_numpy(np.array(value)) for name, value in (case.inputs | case.labels).items()}
     model(**inputs, return_dict=True).loss.backward()
     return {name: p.grad.numpy() for name, p in model.named_parameters() if p.grad is not None}, shapes
+
+
+def real_answers(folder: Any, batch: dict[str, np.ndarray], *, states: bool) -> dict[str, np.ndarray]:
+    """A real base model's answers at real positions; with states every layer's, and each attention from token 0."""
+    model = transformers.AutoModel.from_pretrained(folder, attn_implementation="eager").eval()
+    with torch.no_grad():
+        output = model(
+            **{name: torch.from_numpy(value) for name, value in batch.items()},
+            output_hidden_states=states,
+            output_attentions=states,
+        )
+    real = batch["attention_mask"].astype(bool)
+    found = {"last_hidden_state": output.last_hidden_state.numpy()[real], "pooler_output": output.pooler_output.numpy()}
+    if states:
+        found["hidden_states"] = np.stack([state.numpy()[real] for state in output.hidden_states])
+        found["attentions"] = np.stack([weights.numpy()[:, :, 0] for weights in output.attentions])
+    return found

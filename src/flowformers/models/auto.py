@@ -79,9 +79,14 @@ AUTO_CLASSES = {
 
 
 def architecture(config: PretrainedConfig) -> Any:
-    """The class that config.architectures names, else the base model."""
-    known = classes()
-    for name in config.architectures or ():
+    """The class that config.architectures names; the base model where it names none. Raises InvalidInput."""
+    known, named = classes(), config.architectures or ()
+    for name in named:
         if f"TF{name.removeprefix('TF')}" in known:
             return known[f"TF{name.removeprefix('TF')}"]
+    if named:
+        raise InvalidInput(
+            f"expected architectures in config.json that exist here; got {', '.join(named)}. Choose a task instead "
+            "(--task sequence-classification, or an Auto class)"
+        )
     return class_for(config.model_type, "Model")
