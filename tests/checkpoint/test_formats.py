@@ -185,6 +185,15 @@ def test_the_h5_file_has_the_layout_of_transformers(tmp_path, classifier):
             assert file[f"bert/{root}{variable}"].shape == shape
 
 
+def test_a_tied_head_lists_the_embeddings_again_and_the_file_holds_them_once(tmp_path):
+    flowformers.TFBertForMaskedLM(tiny_config(vocab_size=9000)).save_pretrained(tmp_path)
+    table = "tf_bert_for_masked_lm/bert/embeddings/word_embeddings/weight:0"
+    with h5py.File(tmp_path / "tf_model.h5") as file:
+        assert table in [name.decode() for name in file["mlm___cls"].attrs["weight_names"]]
+        assert file[f"mlm___cls/{table}"] == file[f"bert/{table}"]
+    assert (tmp_path / "tf_model.h5").stat().st_size < 1.5 * 9000 * 16 * 4
+
+
 def test_attributes_larger_than_hdf5_allows_are_split_and_read_back(tmp_path):
     model = flowformers.TFBertModel(tiny_config(num_hidden_layers=64, hidden_size=4, intermediate_size=4))
     model.save_pretrained(tmp_path)

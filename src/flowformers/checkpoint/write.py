@@ -18,6 +18,8 @@ from flowformers.types import Array
 
 Tensors = Iterable[tuple[Parameter, Array]]
 ATTRIBUTE_LIMIT = 64512  # bytes; HDF5 keeps an attribute in the object's header
+# Layers whose group lists the embeddings again, because transformers ties the output to them.
+TIED_LAYERS = ("mlm___cls", "lm_head", "generator_lm_head", "vocab_projector")
 KERAS_VERSION = "2.15.0"  # of the legacy Keras whose layout this is
 
 
@@ -68,7 +70,17 @@ def write_h5(path: Path, tensors: Tensors, *, model_name: str) -> None:
             full = f"{model_name}/{variable}"
             file.create_dataset(f"{layer}/{full}", data=array, dtype="float32")
             layers.setdefault(layer, []).append(full)
+        _tie(file, layers)
         _describe(file, layers)
+
+
+def _tie(file: Any, layers: dict[str, list[str]]) -> None:
+    """Hard links: readers find the tables in both groups, the file holds them once."""
+    shared = [(layer, full) for layer, names in layers.items() for full in names if full.split("/")[2] == "embeddings"]
+    for tied in layers.keys() & TIED_LAYERS:
+        for layer, full in shared:
+            file[f"{tied}/{full}"] = file[f"{layer}/{full}"]
+            layers[tied].append(full)
 
 
 def _describe(file: Any, layers: dict[str, list[str]]) -> None:
