@@ -14,12 +14,13 @@ from flowformers.errors import FlowformersError, MissingDependency
 __version__ = "0.1.0"
 __all__ = ["FlowformersError", "__version__", "errors"]
 
+TRAINING = ("create_optimizer", "WarmUp")
 INSTALL = "TensorFlow is needed for {name} and is not installed: pip install 'flowformers[cpu]' (or [gpu])"
 
 
 def __getattr__(name: str) -> Any:
     # A lower-case name is a submodule or nothing; asking the rooms for it would import TensorFlow.
-    for find in (_tokenizer, _model) if name[:1].isupper() or name.startswith("create_") else ():
+    for find in (_tokenizer, _training, _model) if name[:1].isupper() or name == "create_optimizer" else ():
         found = find(name)
         if found is not None:
             globals()[name] = found
@@ -34,16 +35,27 @@ def _tokenizer(name: str) -> Any:
     return getattr(import_module("flowformers.text"), name, None)
 
 
+def _training(name: str) -> Any:
+    if name not in TRAINING:
+        return None
+    return getattr(_room("training", name), name)
+
+
 def _model(name: str) -> Any:
+    models = _room("models", name)
+    return models.public(name) if name in models.public_names() else None
+
+
+def _room(room: str, name: str) -> Any:
+    """A room that needs TensorFlow. Raises MissingDependency where it is not installed."""
     try:
-        models = import_module("flowformers.models")
+        return import_module(f"flowformers.{room}")
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] not in ("tensorflow", "keras"):
             raise
         raise MissingDependency(INSTALL.format(name=name)) from error
-    return models.public(name) if name in models.public_names() else None
 
 
 def __dir__() -> list[str]:
     text, models = import_module("flowformers.text"), import_module("flowformers.models")
-    return sorted({*__all__, *text.__all__, *models.public_names()})
+    return sorted({*__all__, *TRAINING, *text.__all__, *models.public_names()})

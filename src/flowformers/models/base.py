@@ -19,6 +19,7 @@ from flowformers.models.fitting import OwnLoss
 from flowformers.models.inputs import NOT_TENSORS, Arguments, read, spread, to_tensor
 from flowformers.models.naming import Slot, slots
 from flowformers.models.outputs import OUTPUTS, ModelOutput
+from flowformers.models.resizing import resize
 from flowformers.nn.encoder import Encoder
 from flowformers.types import Tensor
 
@@ -50,6 +51,8 @@ class TFPreTrainedModel(OwnLoss, keras.Model):  # type: ignore[misc]
         super().__init__(name=name or h5_model_name(type(self).__name__))
         self.config = config
         self.name_or_path = ""
+        # What serving_default takes; set it before saving to export more or fewer of call()'s inputs.
+        self.serving_inputs: tuple[str, ...] = self.family.signature
         numbers = self.family.encoder(config)
         with_pooler = self.head_spec.pooler and add_pooling_layer
         setattr(self, self.family.prefix, Encoder(numbers, with_pooler=with_pooler))
@@ -125,9 +128,18 @@ class TFPreTrainedModel(OwnLoss, keras.Model):  # type: ignore[misc]
 
     @property
     def input_signature(self) -> dict[str, Any]:
-        """The default signature's inputs: int32 [-1, -1], with a choices axis for multiple choice."""
+        """The default signature's inputs, those of serving_inputs: int32 [-1, -1], or [-1, -1, -1] for multiple choice.
+
+        Raises InvalidInput for names that are none of call()'s integer inputs.
+        """
+        unknown = [name for name in self.serving_inputs if name not in self.family.arguments or name == "inputs_embeds"]
+        if unknown:
+            raise InvalidInput(
+                f"expected serving_inputs among {', '.join(self.family.arguments)}; got {', '.join(unknown)}. "
+                "Other inputs need a serving() of your own (docs/export.md)"
+            )
         shape = [None, None, None] if self.head_spec.choices else [None, None]
-        return {name: tf.TensorSpec(shape, tf.int32, name=name) for name in self.family.signature}
+        return {name: tf.TensorSpec(shape, tf.int32, name=name) for name in self.serving_inputs}
 
     @property
     def dummy_inputs(self) -> dict[str, Tensor]:
@@ -146,6 +158,12 @@ class TFPreTrainedModel(OwnLoss, keras.Model):  # type: ignore[misc]
     def get_input_embeddings(self) -> Any:
         """The word embeddings' table."""
         return self.base_model.embeddings.word_embeddings
+
+    def resize_token_embeddings(self, new_num_tokens: int | None = None) -> Any:
+        """Give the vocabulary new_num_tokens words and return the word embeddings; see models/resizing.py."""
+        if new_num_tokens is not None:
+            resize(self, int(new_num_tokens))
+        return self.get_input_embeddings()
 
     def num_parameters(self, only_trainable: bool = False) -> int:
         """How many numbers the weights hold."""

@@ -96,7 +96,7 @@ def _report(model: Any, plan: checkpoint.Plan) -> None:
             "%s: %d weights are not in the checkpoint and start fresh: %s. Train before you use predictions.",
             type(model).__name__, len(new), ", ".join(new),
         )  # fmt: skip
-    unread = ignorable(list(plan.unexpected_keys), model.head_spec)
+    unread = ignorable(list(plan.unexpected_keys), model.family)
     if unread:
         log.warning(
             "%s: the checkpoint holds tensors that nothing here reads: %s", type(model).__name__, ", ".join(unread)

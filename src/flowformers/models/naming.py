@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -49,9 +48,7 @@ def _slots(module: str, part: Part, required: bool) -> Iterator[Slot]:
         yield Slot(Parameter(name, kind, shape, required, ALIASES.get(name, ())), part, attribute)  # type: ignore[arg-type]
 
 
-def ignorable(names: list[str], spec: HeadSpec) -> list[str]:
-    """The unused tensors that deserve a word: a base model may leave any head, and a head the other heads, unread."""
-    other = re.compile(
-        r"^(cls|lm_head|pooler|classifier|qa_outputs|discriminator_predictions|generator_predictions)\b|pooler"
-    )
-    return [name for name in names if not other.search(name)]
+def ignorable(names: list[str], family: Family) -> list[str]:
+    """The unused tensors that deserve a word: any model may leave poolers and the family's other heads unread."""
+    others = {path.lstrip("/").split(".")[0] for spec in family.heads.values() for path in spec.names.values()}
+    return [name for name in names if name.split(".")[0] not in others and "pooler" not in name.split(".")]

@@ -50,6 +50,16 @@ class Part(keras.layers.Layer):  # type: ignore[misc]
         self.built = True
         return self.add_weight(name=name, shape=shape, initializer=start)
 
+    def replace_rows(self, name: str, rows: int) -> None:
+        """Another number of rows for a weight: the old rows as far as they go, then freshly drawn ones."""
+        old = getattr(self, name)
+        kept = min(rows, old.shape[0])
+        fresh = self._initializers[name]((rows, *old.shape[1:]), dtype=old.dtype)
+        delattr(self, name)  # so that Keras forgets the variable
+        new = self.add_weight(name=name, shape=fresh.shape, initializer="zeros")
+        new.assign(tf.concat([old.value[:kept], fresh[kept:]], axis=0))
+        setattr(self, name, new)
+
     def initialise(self, name: str) -> None:
         """Draw the starting value of one weight anew: it is in no checkpoint."""
         variable = getattr(self, name)
@@ -103,6 +113,11 @@ class Table(Part):
             return found
         return tf.where(tf.equal(ids, self._pad_row)[..., None], tf.stop_gradient(found), found)
 
+    def resize(self, rows: int) -> None:
+        """Cut or extend the table."""
+        self.replace_rows("embeddings", rows)
+        self.rows = rows
+
     def scores(self, x: Tensor) -> Tensor:
         """x: float [T, width]. Returns x times the table transposed, float [T, rows]: the tied output layer."""
         return tf.matmul(x, tf.cast(self.embeddings.value, x.dtype), transpose_b=True)
@@ -118,6 +133,10 @@ class Bias(Part):
     def apply(self, x: Tensor) -> Tensor:
         """x: float [T, width]. Returns x plus the vector."""
         return tf.nn.bias_add(x, tf.cast(self.bias.value, x.dtype))
+
+    def resize(self, width: int) -> None:
+        """Cut or extend the vector."""
+        self.replace_rows("bias", width)
 
 
 class Group(keras.layers.Layer):  # type: ignore[misc]
