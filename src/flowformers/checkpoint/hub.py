@@ -7,7 +7,7 @@ from typing import Any
 
 from flowformers.errors import NotFound
 
-SMALL = ("*.json", "*.txt", "*.model", "*/config.json", "modules.json")
+SMALL = ("*.json", "*.txt", "*.model", "*/config.json", "*_Dense/*")
 WEIGHTS = (  # in order of preference; the first that a repository has is the one downloaded
     ("model.safetensors",),
     ("model.safetensors.index.json", "model-*.safetensors"),
@@ -15,6 +15,7 @@ WEIGHTS = (  # in order of preference; the first that a repository has is the on
     ("pytorch_model.bin.index.json", "pytorch_model-*.bin"),
     ("tf_model.h5",),
     ("tf_model.h5.index.json", "tf_model-*.h5"),
+    ("bert_model.ckpt.index", "bert_model.ckpt.data-*"),
 )
 
 

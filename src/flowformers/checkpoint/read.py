@@ -46,18 +46,25 @@ def _h5(path: Path) -> Source:
     return H5File(path)
 
 
+def _tf1(path: Path) -> Source:
+    from flowformers.checkpoint.tf1 import TF1Checkpoint
+
+    return TF1Checkpoint(path)
+
+
 # Format, file, opener; in the order in which they are preferred. An index names the files of a sharded checkpoint.
 FORMATS: tuple[tuple[str, str, Opener], ...] = (
     ("safetensors", "model.safetensors", _safetensors),
     ("bin", "pytorch_model.bin", _bin),
     ("h5", "tf_model.h5", _h5),
+    ("tf1", "bert_model.ckpt.index", _tf1),
 )
 
 
 class Checkpoint:
     """Every tensor of a checkpoint, by PyTorch's name and in PyTorch's layout, read lazily.
 
-    path: the file, or the index of a sharded one. format: safetensors, bin or h5.
+    path: the file, or the index of a sharded one. format: safetensors, bin, h5 or tf1.
     """
 
     def __init__(self, path: Path, format: str, sources: list[Source]) -> None:
@@ -99,10 +106,11 @@ class Checkpoint:
 
 
 def open_checkpoint(folder: Path, *, use_safetensors: bool | None = None, from_pt: bool = False) -> Checkpoint:
-    """Open the weights in a folder: safetensors, then pytorch_model.bin, then tf_model.h5; each whole or sharded.
+    """Open the weights in a folder: safetensors, then pytorch_model.bin, then tf_model.h5, each whole or sharded; then
+    Google's bert_model.ckpt.
 
-    use_safetensors: True takes nothing else, False skips them. from_pt: no h5. Raises NotFound that names what was
-    looked for and what is there, or CheckpointError where a file can't be read.
+    use_safetensors: True takes nothing else, False skips them. from_pt: PyTorch's formats only. Raises NotFound that
+    names what was looked for and what is there, or CheckpointError where a file can't be read.
     """
     formats = [entry for entry in FORMATS if _wanted(entry[0], use_safetensors, from_pt)]
     for format, name, opener in formats:
@@ -119,7 +127,7 @@ def open_checkpoint(folder: Path, *, use_safetensors: bool | None = None, from_p
 def _wanted(format: str, use_safetensors: bool | None, from_pt: bool) -> bool:
     if format == "safetensors":
         return use_safetensors is not False
-    return not use_safetensors and not (from_pt and format == "h5")
+    return not use_safetensors and not (from_pt and format in ("h5", "tf1"))
 
 
 def _parts(path: Path) -> list[Path]:

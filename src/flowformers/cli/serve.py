@@ -14,6 +14,7 @@ from flowformers.cli.tensorflow import require_tensorflow
 from flowformers.errors import NotFound
 
 NOT_FLAGS = {"model_base_path", "model_name"}
+CONTENT = ("*.json", "*.safetensors", "*.bin", "*.h5", "*.ckpt.*", "*.txt", "*.model")
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -112,9 +113,7 @@ def content_key(folder: Path, task: str | None) -> str:
     from flowformers import __version__
 
     digest = hashlib.sha256(f"{__version__} {version('tensorflow')} {task}".encode())
-    for path in (
-        sorted(folder.glob("*.json")) + sorted(folder.glob("*.safetensors")) + sorted(folder.glob("*.[bh][i5]*"))
-    ):
+    for path in sorted(path for pattern in CONTENT for path in (*folder.glob(pattern), *folder.glob(f"*/{pattern}"))):
         with path.open("rb") as file:
-            digest.update(f"{path.name}{hashlib.file_digest(file, 'sha256').hexdigest()}".encode())
+            digest.update(f"{path.relative_to(folder)}{hashlib.file_digest(file, 'sha256').hexdigest()}".encode())
     return digest.hexdigest()[:32]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from flowformers.models import AutoConfig, architecture, public
+from flowformers.models import class_of
 
 
 def export_checkpoint(source: str, out: Path, *, version: int = 1, task: str | None = None, **options: Any) -> Path:
@@ -14,10 +14,6 @@ def export_checkpoint(source: str, out: Path, *, version: int = 1, task: str | N
     task: an Auto class' task ("sequence-classification") instead of config.architectures. options: those of
     from_pretrained (revision, subfolder, token, ...). Returns out/saved_model, the base folder of the versions.
     """
-    if task is None:
-        cls = architecture(AutoConfig.from_pretrained(source, **options))
-    else:
-        cls = public("TFAutoModelFor" + "".join(word.capitalize() for word in task.split("-")))
-    model = cls.from_pretrained(source, **options)
+    model = class_of(source, task, **options).from_pretrained(source, **options)
     model.save_pretrained(out, saved_model=True, version=version)
     return out / "saved_model"

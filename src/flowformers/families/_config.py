@@ -136,10 +136,17 @@ class PretrainedConfig:
 
 
 def read_config(folder: Path) -> dict[str, Any]:
-    """The content of folder/config.json. Raises NotFound or ConfigError with the place of the fault."""
+    """The content of folder/config.json, or of Google's bert_config.json. Raises NotFound or ConfigError."""
     path = folder / "config.json"
     if not path.is_file():
-        raise NotFound(f"expected a config.json in {folder}; there is none. Is it a checkpoint folder?")
+        path = folder / "bert_config.json"
+        if not path.is_file():
+            raise NotFound(f"expected a config.json in {folder}; there is none. Is it a checkpoint folder?")
+        return {"model_type": "bert"} | _json_object(path)
+    return _json_object(path)
+
+
+def _json_object(path: Path) -> dict[str, Any]:
     try:
         fields = json.loads(path.read_text(encoding="utf-8"))
     except (UnicodeDecodeError, json.JSONDecodeError) as error:

@@ -6,17 +6,20 @@ from typing import Any
 
 from flowformers.errors import InvalidInput
 from flowformers.families import PretrainedConfig, families
-from flowformers.models.auto import AUTO_CLASSES, AutoConfig, architecture
+from flowformers.models.auto import AUTO_CLASSES, AutoConfig, architecture, class_of
 from flowformers.models.base import TFPreTrainedModel
 from flowformers.models.classes import classes
 from flowformers.models.outputs import OUTPUTS, ModelOutput
+from flowformers.models.sentence import TFSentenceEncoder
 
 __all__ = [
     "AutoConfig",
     "ModelOutput",
     "PretrainedConfig",
     "TFPreTrainedModel",
+    "TFSentenceEncoder",
     "architecture",
+    "class_of",
     "public",
     "public_names",
 ]
@@ -24,7 +27,9 @@ __all__ = [
 
 def _public() -> dict[str, Any]:
     configs = {family.config_class.__name__: family.config_class for family in families().values()}
-    shared = {cls.__name__: cls for cls in (AutoConfig, ModelOutput, PretrainedConfig, TFPreTrainedModel)}
+    shared = {
+        cls.__name__: cls for cls in (AutoConfig, ModelOutput, PretrainedConfig, TFPreTrainedModel, TFSentenceEncoder)
+    }
     return {**classes(), **configs, **AUTO_CLASSES, **OUTPUTS, **shared}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -11,6 +12,7 @@ from flowformers.families import PretrainedConfig, families, family_of
 from flowformers.families._config import read_config
 from flowformers.models.classes import class_for, classes
 from flowformers.models.loading import HUB
+from flowformers.models.sentence import TFSentenceEncoder, is_sentence_encoder
 
 TASKS = (
     "Model",
@@ -76,6 +78,28 @@ def _model_type(name_or_path: str | Path, kwargs: dict[str, Any]) -> object:
 AUTO_CLASSES = {
     f"TFAuto{task}": type(f"TFAuto{task}", (AutoModel,), {"task": task, "__module__": "flowformers"}) for task in TASKS
 }
+
+
+def class_of(folder: str | Path, task: str | None = None, **hub: Any) -> Any:
+    """The class for a checkpoint: of a task ("sequence-classification"), or what the folder says it is.
+
+    Without a task: TFSentenceEncoder where sentence-transformers' modules.json has a pooling, else the class that
+    config.json names.
+    """
+    if task is not None:
+        if task not in BY_TASK:
+            raise InvalidInput(f"expected a task of {', '.join(sorted(BY_TASK))}; got {task!r}")
+        return BY_TASK[task]
+    place = checkpoint.resolve(str(folder), **hub)
+    return TFSentenceEncoder if is_sentence_encoder(place) else architecture(AutoConfig.from_pretrained(place))
+
+
+def _dashed(auto: str) -> str:
+    """TFAutoModelForTokenClassification -> token-classification."""
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", "-", auto.partition("For")[2]).lower()
+
+
+BY_TASK = {_dashed(name): cls for name, cls in AUTO_CLASSES.items() if "For" in name}
 
 
 def architecture(config: PretrainedConfig) -> Any:

@@ -12,7 +12,7 @@ from flowformers.types import Tensor
 
 @keras.saving.register_keras_serializable(package="flowformers")
 class WarmUp(keras.optimizers.schedules.LearningRateSchedule):  # type: ignore[misc]
-    """initial_learning_rate * (step / warmup_steps) ** power while warming up, then decay_schedule_fn from its step 0."""
+    """initial_learning_rate * (step / warmup_steps) ** power, then decay_schedule_fn from its step 0."""
 
     def __init__(
         self,

@@ -1,0 +1,251 @@
+"""TFSentenceEncoder: a sentence-transformers folder, text -> one vector."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Self
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from flowformers import checkpoint
+from flowformers.errors import CheckpointError, ConfigError, InvalidInput, NotFound
+from flowformers.heads.sentence import Normalize, Pooling, Projection
+from flowformers.models.loading import HUB
+from flowformers.text import AutoTokenizer
+from flowformers.types import Array, Tensor
+
+MODULES = "modules.json"
+LIBRARY = "sentence_transformers.models"
+Module = Projection | Normalize
+
+
+class TFSentenceEncoder(keras.Model):  # type: ignore[misc]
+    """An encoder, a pooling, and what follows: encode(texts) -> float32 [B, H].
+
+    Pooling, dense layers and normalisation are those of the folder's modules.json; nothing is assumed. max_length is in
+    tokens, lower_case is done before tokenisation, prompt is put in front of every text.
+    """
+
+    def __init__(
+        self,
+        transformer: Any,
+        pooling: Pooling,
+        modules: Sequence[Module] = (),
+        *,
+        tokenizer: Any = None,
+        max_length: int | None = None,
+        lower_case: bool = False,
+        prompt: str = "",
+    ) -> None:
+        super().__init__(name="tf_sentence_encoder")
+        self.transformer, self.pooling, self.steps = transformer, pooling, list(modules)
+        self.tokenizer, self.prompt, self.lower_case = tokenizer, prompt, lower_case
+        limit = transformer.base_model.spec.max_length
+        self.max_length = limit if max_length is None else min(int(max_length), limit)
+        self.built = True
+        self._compiled = tf.function(self.call, reduce_retracing=True)
+
+    @property
+    def config(self) -> Any:
+        """The transformer's."""
+        return self.transformer.config
+
+    def call(self, inputs: Mapping[str, Tensor], training: bool = False) -> dict[str, Tensor]:
+        """inputs: input_ids [B, S] and what else the transformer takes. Returns sentence_embedding, float32 [B, H]."""
+        mask = inputs.get("attention_mask")
+        mask = tf.ones_like(inputs["input_ids"]) if mask is None else mask
+        output = self.transformer(dict(inputs), training=training, return_dict=True)
+        vectors = self.pooling.apply(tf.cast(output["last_hidden_state"], tf.float32), tf.cast(mask, tf.float32))
+        for step in self.steps:
+            vectors = step.apply(vectors)
+        return {"sentence_embedding": vectors}
+
+    def encode(self, sentences: str | Sequence[str], batch_size: int = 32) -> Array:
+        """Vectors of texts in their order: float32 [B, H], or [H] for one string. Longer texts are cut.
+
+        Raises InvalidInput without a tokenizer or for anything but strings.
+        """
+        if self.tokenizer is None:
+            raise InvalidInput("encode() needs a tokenizer: load the folder with from_pretrained, or give tokenizer=")
+        texts = [sentences] if isinstance(sentences, str) else list(sentences)
+        wrong = next((text for text in texts if not isinstance(text, str)), None)
+        if wrong is not None:
+            raise InvalidInput(f"expected strings; got {type(wrong).__name__}")
+        if not texts:
+            return np.zeros((0, self._width()), np.float32)
+        order = np.argsort([-len(text) for text in texts], kind="stable")  # similar lengths share a batch
+        chunks = [order[start : start + batch_size] for start in range(0, len(order), batch_size)]
+        vectors = np.concatenate([self._batch([texts[index] for index in chunk]) for chunk in chunks])
+        result = np.empty_like(vectors)
+        result[order] = vectors
+        return result[0] if isinstance(sentences, str) else result
+
+    def _width(self) -> int:
+        ids = {name: tf.ones([1, 1], tf.int32) for name in self.serving_inputs}
+        return int(self.call(ids)["sentence_embedding"].shape[-1])
+
+    def _batch(self, texts: list[str]) -> Array:
+        prepared = [self.prompt + text.strip() for text in texts]
+        batch = self.tokenizer(
+            [text.lower() for text in prepared] if self.lower_case else prepared,
+            padding=True,
+            truncation=True,
+            max_length=self.max_length,
+            return_tensors="np",
+        )
+        ids = {name: tf.constant(batch[name], tf.int32) for name in self.serving_inputs if name in batch}
+        vectors: Array = self._compiled(ids)["sentence_embedding"].numpy()
+        return vectors
+
+    # Serving
+
+    @property
+    def serving_inputs(self) -> tuple[str, ...]:
+        """The inputs of serving_default."""
+        return self.transformer.serving_inputs  # type: ignore[no-any-return]
+
+    @property
+    def input_signature(self) -> dict[str, Any]:
+        """The transformer's: int32 [-1, -1] each."""
+        return self.transformer.input_signature  # type: ignore[no-any-return]
+
+    def serving(self, inputs: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+        """The default signature's body."""
+        return self.call(inputs)
+
+    # Folders
+
+    @classmethod
+    def from_pretrained(cls, name_or_path: str | Path, **kwargs: Any) -> Self:
+        """Read a sentence-transformers folder or Hub id. Raises NotFound, ConfigError, or CheckpointError."""
+        hub = {name: kwargs.pop(name) for name in HUB if kwargs.get(name) is not None}
+        folder = checkpoint.resolve(str(name_or_path), **hub)
+        entries = read_modules(folder)
+        kinds = [kind for kind, _ in entries]
+        if kinds[:2] != ["Transformer", "Pooling"] or any(kind not in STEPS for kind in kinds[2:]):
+            raise ConfigError(
+                f"expected Transformer, Pooling, then any of {', '.join(STEPS)} in {folder / MODULES}; "
+                f"got {', '.join(kinds)}"
+            )
+        place = folder / entries[0][1]
+        steps = [_step(kind, folder / path) for kind, path in entries[2:]]
+        pooling = Pooling(_json(folder / entries[1][1] / "config.json"))
+        return cls(_transformer(place, kwargs), pooling, steps, **_text_settings(folder, place))
+
+    def save_pretrained(
+        self, save_directory: str | Path, saved_model: bool = False, version: int = 1, **kwargs: Any
+    ) -> None:
+        """Write a sentence-transformers folder; keywords as for models, safetensors unless told otherwise."""
+        folder = Path(save_directory)
+        kwargs.setdefault("safe_serialization", True)
+        signatures = kwargs.pop("signatures", None)
+        self.transformer.save_pretrained(folder, **kwargs)
+        if self.tokenizer is not None:
+            self.tokenizer.save_pretrained(folder)
+        _write_modules(folder, [self.pooling, *self.steps])
+        _write_json(
+            folder / "sentence_bert_config.json", {"max_seq_length": self.max_length, "do_lower_case": self.lower_case}
+        )
+        prompts = {"prompts": {"default": self.prompt}, "default_prompt_name": "default"} if self.prompt else {}
+        _write_json(folder / "config_sentence_transformers.json", prompts)
+        if saved_model:
+            from flowformers.export import write_saved_model
+
+            write_saved_model(self, folder / "saved_model", version=version, signatures=signatures)
+
+
+def is_sentence_encoder(folder: Path) -> bool:
+    """Whether a folder has a transformer with a pooling behind it."""
+    return (folder / MODULES).is_file() and "Pooling" in [kind for kind, _ in read_modules(folder)]
+
+
+def read_modules(folder: Path) -> list[tuple[str, str]]:
+    """(kind, path) of every module in order. Raises NotFound or ConfigError."""
+    entries = _json(folder / MODULES)
+    try:
+        ordered = sorted(entries, key=lambda entry: entry["idx"])
+        return [(str(entry["type"]).rpartition(".")[2], str(entry["path"])) for entry in ordered]
+    except (TypeError, KeyError) as error:
+        raise ConfigError(f"expected a list of modules with idx, type and path in {folder / MODULES}") from error
+
+
+def _transformer(place: Path, kwargs: Mapping[str, Any]) -> Any:
+    from flowformers.models.auto import AutoConfig
+    from flowformers.models.classes import class_for
+
+    cls: Any = class_for(AutoConfig.from_pretrained(place).model_type, "Model")
+    return cls.from_pretrained(place, add_pooling_layer=False, **kwargs)
+
+
+def _text_settings(folder: Path, place: Path) -> dict[str, Any]:
+    """The tokenizer and what is done to a text, as keywords of TFSentenceEncoder."""
+    settings = _json(place / "sentence_bert_config.json", optional=True)
+    prompts = _json(folder / "config_sentence_transformers.json", optional=True)
+    named = prompts.get("default_prompt_name")
+    return {
+        "tokenizer": AutoTokenizer.from_pretrained(place),
+        "max_length": settings.get("max_seq_length"),
+        "lower_case": bool(settings.get("do_lower_case", False)),
+        "prompt": (prompts.get("prompts") or {}).get(named, "") if named else "",
+    }
+
+
+def _dense(folder: Path) -> Projection:
+    made = Projection(_json(folder / "config.json"))
+    with checkpoint.open_checkpoint(folder) as source:
+        names = {"linear.weight": made.linear.kernel} | ({"linear.bias": made.linear.bias} if made.with_bias else {})
+        for name, variable in names.items():
+            if name not in source.names() or source.shape(name) != tuple(reversed(variable.shape)):
+                raise CheckpointError(f"expected {name} of shape {tuple(reversed(variable.shape))} in {source.path}")
+            variable.assign(source.read(name).T)
+    return made
+
+
+STEPS = {"Dense": _dense, "Normalize": lambda _: Normalize()}
+
+
+def _step(kind: str, folder: Path) -> Module:
+    return STEPS[kind](folder)  # type: ignore[no-untyped-call]
+
+
+def _write_modules(folder: Path, modules: Sequence[Pooling | Module]) -> None:
+    entries = [{"idx": 0, "name": "0", "path": "", "type": f"{LIBRARY}.Transformer"}]
+    for index, module in enumerate(modules, 1):
+        kind = "Dense" if isinstance(module, Projection) else type(module).__name__
+        path = f"{index}_{kind}"
+        entries.append({"idx": index, "name": str(index), "path": path, "type": f"{LIBRARY}.{kind}"})
+        (folder / path).mkdir(exist_ok=True)
+        if module.fields():
+            _write_json(folder / path / "config.json", module.fields())
+        if isinstance(module, Projection):
+            _write_dense(folder / path / "model.safetensors", module)
+    _write_json(folder / MODULES, entries)
+
+
+def _write_dense(path: Path, module: Projection) -> None:
+    layer = module.linear
+    weights = [("linear.weight", "kernel", layer.kernel)]
+    weights += [("linear.bias", "bias", layer.bias)] if module.with_bias else []
+    checkpoint.write_safetensors(
+        path,
+        [(checkpoint.Parameter(name, kind, tuple(x.shape), True), x.numpy()) for name, kind, x in weights],  # type: ignore[arg-type]
+    )
+
+
+def _json(path: Path, *, optional: bool = False) -> Any:
+    if optional and not path.is_file():
+        return {}
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise NotFound(f"expected {path}; it is not there. Is it a sentence-transformers folder?") from error
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"expected JSON in {path}; {error}") from error
+
+
+def _write_json(path: Path, content: Any) -> None:
+    path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")

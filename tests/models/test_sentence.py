@@ -1,0 +1,173 @@
+"""Sentence embeddings: what a sentence-transformers folder says is what is done."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import flowformers
+from flowformers.cli import main
+from flowformers.errors import CheckpointError, ConfigError, InvalidInput, NotFound
+
+TEXTS = ["I love it.", "", "A much longer sentence about nothing in particular, really.", "Crème brûlée 東京"]
+MODES = ("cls_token", "max_tokens", "mean_tokens", "mean_sqrt_len_tokens", "weightedmean_tokens", "lasttoken")
+
+
+@pytest.fixture
+def folder(minilm, tmp_path):
+    """A copy of MiniLM's folder to change."""
+    return Path(shutil.copytree(minilm, tmp_path / "minilm"))
+
+
+def configure(path, **fields):
+    path.parent.mkdir(exist_ok=True)
+    content = json.loads(path.read_text()) if path.is_file() else {}
+    path.write_text(json.dumps(content | fields))
+
+
+def states(encoder, texts=TEXTS):
+    batch = encoder.tokenizer(texts, padding=True, return_tensors="np")
+    return encoder.transformer(dict(batch)).last_hidden_state.numpy(), batch["attention_mask"].astype(bool)
+
+
+def by_hand(mode, state):
+    """state: the real tokens of one text, [S, H]."""
+    weights = np.arange(1, len(state) + 1)[:, None]
+    return {
+        "cls_token": lambda: state[0],
+        "max_tokens": lambda: state.max(0),
+        "mean_tokens": lambda: state.mean(0),
+        "mean_sqrt_len_tokens": lambda: state.sum(0) / np.sqrt(len(state)),
+        "weightedmean_tokens": lambda: (state * weights).sum(0) / weights.sum(),
+        "lasttoken": lambda: state[-1],
+    }[mode]()
+
+
+def test_encode_gives_a_unit_vector_for_each_text_in_its_order(minilm):
+    encoder = flowformers.TFSentenceEncoder.from_pretrained(minilm)
+    vectors = encoder.encode(TEXTS, batch_size=2)
+    assert (vectors.shape, vectors.dtype) == ((4, 384), np.float32)
+    np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-6)
+    for text, vector in zip(TEXTS, vectors, strict=True):
+        np.testing.assert_allclose(encoder.encode(text), vector, atol=1e-5)
+    assert encoder.encode([]).shape == (0, 384)
+
+
+@pytest.mark.parametrize(
+    "modes", [(mode,) for mode in MODES] + [("cls_token", "mean_tokens"), ("mean_tokens", "max_tokens")]
+)
+def test_the_pooling_is_the_folders(folder, modes):
+    config = folder / "1_Pooling" / "config.json"
+    configure(config, **{f"pooling_mode_{mode}": mode in modes for mode in MODES})
+    modules = json.loads((folder / "modules.json").read_text())[:2]
+    (folder / "modules.json").write_text(json.dumps(modules))
+    encoder = flowformers.TFSentenceEncoder.from_pretrained(folder)
+    hidden, mask = states(encoder)
+    ordered = [mode for mode in MODES if mode in modes]
+    expected = [
+        np.concatenate([by_hand(mode, row[real]) for mode in ordered]) for row, real in zip(hidden, mask, strict=True)
+    ]
+    np.testing.assert_allclose(encoder.encode(TEXTS), expected, atol=2e-5)
+
+
+@pytest.mark.parametrize("bias", [True, False])
+def test_dense_modules_run_and_are_saved(folder, tmp_path, bias):
+    from safetensors.numpy import save_file
+
+    random = np.random.default_rng(0)
+    weights = {"linear.weight": random.normal(size=(8, 384)).astype(np.float32)}
+    if bias:
+        weights["linear.bias"] = random.normal(size=8).astype(np.float32)
+    configure(
+        folder / "2_Dense" / "config.json",
+        in_features=384, out_features=8, bias=bias, activation_function="torch.nn.modules.activation.Tanh",
+    )  # fmt: skip
+    save_file(weights, folder / "2_Dense" / "model.safetensors")
+    modules = json.loads((folder / "modules.json").read_text())[:2]
+    modules.append({"idx": 2, "name": "2", "path": "2_Dense", "type": "sentence_transformers.models.Dense"})
+    (folder / "modules.json").write_text(json.dumps(modules))
+    encoder = flowformers.TFSentenceEncoder.from_pretrained(folder)
+    hidden, mask = states(encoder)
+    mean = np.stack([row[real].mean(0) for row, real in zip(hidden, mask, strict=True)])
+    expected = np.tanh(mean @ weights["linear.weight"].T + weights.get("linear.bias", 0))
+    np.testing.assert_allclose(encoder.encode(TEXTS), expected, atol=2e-5)
+    encoder.save_pretrained(tmp_path / "again")
+    again = flowformers.TFSentenceEncoder.from_pretrained(tmp_path / "again")
+    np.testing.assert_array_equal(again.encode(TEXTS), encoder.encode(TEXTS))
+    shutil.rmtree(folder / "2_Dense")
+    with pytest.raises(NotFound, match="2_Dense"):
+        flowformers.TFSentenceEncoder.from_pretrained(folder)
+
+
+def test_a_dense_weight_of_another_shape_is_refused(folder):
+    from safetensors.numpy import save_file
+
+    configure(folder / "2_Dense" / "config.json", in_features=384, out_features=8)
+    save_file({"linear.weight": np.zeros((8, 9), np.float32)}, folder / "2_Dense" / "model.safetensors")
+    modules = json.loads((folder / "modules.json").read_text())
+    modules[2] = {"idx": 2, "name": "2", "path": "2_Dense", "type": "sentence_transformers.models.Dense"}
+    (folder / "modules.json").write_text(json.dumps(modules))
+    with pytest.raises(CheckpointError, match=r"linear\.weight of shape \(8, 384\)"):
+        flowformers.TFSentenceEncoder.from_pretrained(folder)
+
+
+@pytest.mark.parametrize(
+    ("place", "fields", "fragment"),
+    [
+        ("1_Pooling/config.json", {"pooling_mode_mean_tokens": False}, "expected a pooling among"),
+        ("1_Pooling/config.json", {"pooling_mode_magic": True}, "pooling_mode_magic"),
+        ("1_Pooling/config.json", {"include_prompt": False}, "include_prompt"),
+    ],
+)
+def test_what_is_not_known_is_an_error(folder, place, fields, fragment):
+    configure(folder / place, **fields)
+    with pytest.raises(ConfigError, match=fragment):
+        flowformers.TFSentenceEncoder.from_pretrained(folder)
+
+
+def test_an_unknown_module_is_named(folder):
+    modules = json.loads((folder / "modules.json").read_text())
+    modules[2]["type"] = "sentence_transformers.models.WordWeights"
+    (folder / "modules.json").write_text(json.dumps(modules))
+    with pytest.raises(ConfigError, match="WordWeights"):
+        flowformers.TFSentenceEncoder.from_pretrained(folder)
+
+
+def test_the_limit_prompt_and_case_of_the_folder_are_kept(folder):
+    plain = flowformers.TFSentenceEncoder.from_pretrained(folder)
+    assert plain.max_length == 256
+    configure(folder / "sentence_bert_config.json", max_seq_length=5, do_lower_case=True)
+    configure(folder / "config_sentence_transformers.json", prompts={"query": "query: "}, default_prompt_name="query")
+    changed = flowformers.TFSentenceEncoder.from_pretrained(folder)
+    assert (changed.max_length, changed.prompt, changed.lower_case) == (5, "query: ", True)
+    np.testing.assert_allclose(changed.encode("LOVE and more"), plain.encode("query: love"), atol=1e-5)
+
+
+def test_anything_but_strings_is_refused(minilm):
+    encoder = flowformers.TFSentenceEncoder.from_pretrained(minilm)
+    with pytest.raises(InvalidInput, match="expected strings; got int"):
+        encoder.encode(["a", 3])
+
+
+def test_the_command_line_exports_an_encoder_that_answers_in_a_saved_model(minilm, tmp_path, capsys):
+    assert main(["export", str(minilm), str(tmp_path)]) == 0
+    encoder = flowformers.TFSentenceEncoder.from_pretrained(minilm)
+    batch = encoder.tokenizer(TEXTS, padding=True, return_tensors="np")
+    signature = tf.saved_model.load(str(tmp_path / "saved_model" / "1")).signatures["serving_default"]
+    served = signature(**{name: tf.constant(value, tf.int32) for name, value in batch.items()})
+    np.testing.assert_allclose(served["sentence_embedding"], encoder.encode(TEXTS), atol=1e-5)
+    np.testing.assert_array_equal(
+        flowformers.TFSentenceEncoder.from_pretrained(tmp_path).encode(TEXTS), encoder.encode(TEXTS)
+    )
+
+
+def test_a_cross_encoder_is_a_classifier_with_one_label(minilm):
+    tokenizer = flowformers.AutoTokenizer.from_pretrained(minilm)
+    model = flowformers.TFAutoModelForSequenceClassification.from_pretrained(minilm, num_labels=1)
+    batch = tokenizer(["a question"] * 2, ["an answer", "another"], padding=True, return_tensors="np")
+    assert model(dict(batch)).logits.shape == (2, 1)
