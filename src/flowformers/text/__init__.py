@@ -1,4 +1,5 @@
-"""Tokenisation: the tokenizers library behind transformers' interface. Needs no TensorFlow."""
+"""Tokenisation: the tokenizers library behind transformers' interface. TFTokenizer does the same in a graph;
+only its use needs TensorFlow."""
 
 from __future__ import annotations
 
@@ -13,6 +14,7 @@ from flowformers.text.families import (
     RobertaTokenizerFast,
     XLMRobertaTokenizerFast,
 )
+from flowformers.text.graph import TFTokenizer
 from flowformers.text.tokenizer import PreTrainedTokenizerFast
 
 __all__ = [
@@ -25,5 +27,6 @@ __all__ = [
     "MPNetTokenizerFast",
     "PreTrainedTokenizerFast",
     "RobertaTokenizerFast",
+    "TFTokenizer",
     "XLMRobertaTokenizerFast",
 ]

