@@ -10,7 +10,7 @@ import pytest
 import flowformers
 from tests.parity.real import real_request
 
-GOLDEN = Path(__file__).parent / "golden" / "minilm.npz"
+GOLDEN = Path(__file__).parent / "golden" / "real" / "minilm.npz"
 TOLERANCE = 2e-5
 
 

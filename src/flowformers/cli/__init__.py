@@ -13,6 +13,7 @@ from flowformers.errors import FlowformersError
 COMMANDS = {
     "serve": "serve a checkpoint or a SavedModel over REST and gRPC",
     "export": "turn a checkpoint into a folder that TensorFlow Serving takes",
+    "predict": "answer texts without a server",
     "convert": "write a checkpoint anew as safetensors or tf_model.h5",
     "inspect": "print the signatures of a SavedModel",
 }

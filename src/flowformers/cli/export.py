@@ -19,6 +19,18 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--task", help="sequence-classification, token-classification, ... (default: as config.json says)"
     )
+    parser.add_argument(
+        "--default_signature",
+        "--default-signature",
+        choices=("ids", "text"),
+        default="ids",
+        help="what serving_default takes: token ids, as transformers exported (default), or text",
+    )
+    parser.add_argument(
+        "--text",
+        action=argparse.BooleanOptionalAction,
+        help="signatures that take text: required, or left out (default: where they can be exact)",
+    )
     add_hub_options(parser)
 
 
@@ -28,7 +40,13 @@ def run(arguments: argparse.Namespace) -> int:
     from flowformers.export import export_checkpoint
 
     base = export_checkpoint(
-        arguments.model, arguments.out, version=arguments.version, task=arguments.task, **hub_options(arguments)
+        arguments.model,
+        arguments.out,
+        version=arguments.version,
+        task=arguments.task,
+        text=True if arguments.default_signature == "text" else arguments.text,
+        default_signature=arguments.default_signature,
+        **hub_options(arguments),
     )
     print(f"{base / str(arguments.version)} is ready: serve it with `flowformers serve {base}` or TensorFlow Serving")
     return 0

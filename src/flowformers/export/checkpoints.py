@@ -2,18 +2,52 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import Any
 
+from flowformers.errors import FlowformersError
+from flowformers.export.text import answer_of
 from flowformers.models import class_of
+from flowformers.text import AutoTokenizer, TFTokenizer
+
+log = logging.getLogger("flowformers")
 
 
-def export_checkpoint(source: str, out: Path, *, version: int = 1, task: str | None = None, **options: Any) -> Path:
-    """Load a checkpoint with the class its config names and save it, SavedModel included, to `out`.
+def export_checkpoint(
+    source: str,
+    out: Path,
+    *,
+    version: int = 1,
+    task: str | None = None,
+    text: bool | None = None,
+    default_signature: str = "ids",
+    **options: Any,
+) -> Path:
+    """Load a checkpoint with the class its folder names and save it, SavedModel included, to `out`.
 
-    task: an Auto class' task ("sequence-classification") instead of config.architectures. options: those of
-    from_pretrained (revision, subfolder, token, ...). Returns out/saved_model, the base folder of the versions.
+    task: an Auto class' task ("sequence-classification") instead of config.architectures. text: add signatures that
+    take text; None adds them where tokenizer and head have an exact text form and logs why not where they have none.
+    options: those of from_pretrained (revision, subfolder, token, ...). Returns out/saved_model, the base folder of
+    the versions.
     """
     model = class_of(source, task, **options).from_pretrained(source, **options)
-    model.save_pretrained(out, saved_model=True, version=version)
+    tokenizer = None if text is False else _tokenizer(model, source, options, required=bool(text))
+    model.save_pretrained(
+        out, saved_model=True, version=version, tokenizer=tokenizer, default_signature=default_signature
+    )
     return out / "saved_model"
+
+
+def _tokenizer(model: Any, source: str, options: dict[str, Any], *, required: bool) -> Any:
+    """The checkpoint's tokenizer, if a text signature can be made with it."""
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(source, **options)
+        answer_of(model)
+        TFTokenizer(tokenizer)
+    except FlowformersError as error:
+        if required:
+            raise
+        log.warning("no text signature: %s", error)
+        return None
+    return tokenizer

@@ -14,6 +14,7 @@ from flowformers.types import Array
 # Absolute, per unit of the answer's own scale: the graph's optimiser may reorder float32 sums.
 TOLERANCE = 1e-5
 FREE_SIZE = 3
+TEXTS = (b"I love it.", b"", b"Not one of them, \xe2\x80\xa6 really?")
 
 
 def verify(folder: Path, functions: dict[str, Any], model: Any) -> None:
@@ -49,6 +50,8 @@ def sample_inputs(function: Any, vocab_size: int) -> dict[str, Any]:
 def _sample(name: str, spec: Any, vocab_size: int) -> Array:
     shape = [FREE_SIZE if size is None else size for size in spec.shape]
     random = np.random.default_rng(7)
+    if spec.dtype == tf.string:
+        return np.resize(np.array(TEXTS, object), shape)
     if spec.dtype.is_floating:
         return random.normal(size=shape).astype(spec.dtype.as_numpy_dtype)
     values = {

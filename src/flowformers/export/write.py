@@ -17,16 +17,25 @@ from flowformers.export.verify import verify
 from flowformers.progress import stage
 
 
-def write_saved_model(model: Any, base: Path, *, version: int = 1, signatures: Any = None) -> Path:
+def write_saved_model(
+    model: Any,
+    base: Path,
+    *,
+    version: int = 1,
+    signatures: Any = None,
+    tokenizer: Any = None,
+    default_signature: str = "ids",
+) -> Path:
     """Write base/<version>/{saved_model.pb, variables, assets} and return that folder.
 
     The new SavedModel is written to a temporary folder, reloaded and compared with the model, and only then takes the
-    place of an older one. Raises ExportError (no space, no permission) or VerificationFailed; the old export stays.
+    place of an older one. tokenizer adds text signatures, see signatures_of. Raises ExportError (no space, no
+    permission) or VerificationFailed; the old export stays.
     """
     if int(version) < 0:
         raise ExportError(f"expected a version of 0 or more; got {version}")
     target = base / str(int(version))
-    functions = signatures_of(model, signatures)
+    functions = signatures_of(model, signatures, tokenizer=tokenizer, default_signature=default_signature)
     with replacing(target) as fresh:
         with stage("Writing the SavedModel"):
             _save(model, functions, fresh)

@@ -21,12 +21,16 @@ def save_pretrained(
     saved_model: bool = False,
     version: int = 1,
     signatures: Any = None,
+    tokenizer: Any = None,
+    default_signature: str = "ids",
     safe_serialization: bool = False,
 ) -> None:
     """Write folder/config.json and folder/tf_model.h5 (model.safetensors with safe_serialization).
 
-    With saved_model=True also folder/saved_model/<version>, with `signatures` if given, else the model's own. Raises
-    ExportError when the disk is full or the written SavedModel answers differently; what stood there before stays.
+    With saved_model=True also folder/saved_model/<version>, with `signatures` if given, else the model's own. A
+    tokenizer adds its own files and signatures that take text (docs/text.md); default_signature "text" makes one of
+    them serving_default. Raises ExportError when the disk is full or the written SavedModel answers differently; what
+    stood there before stays.
     """
     if folder.is_file():
         raise InvalidInput(f"expected a folder to save to; {folder} is a file")
@@ -39,11 +43,20 @@ def save_pretrained(
         )
     settings = model.config.copy(architectures=[library_class(model).removeprefix("TF")])
     settings.save_pretrained(folder)
+    if tokenizer is not None:
+        tokenizer.save_pretrained(folder)
     if saved_model:
         # The one arrow against the line of data: the article's API has the export on the model.
         from flowformers.export import write_saved_model
 
-        write_saved_model(model, folder / "saved_model", version=version, signatures=signatures)
+        write_saved_model(
+            model,
+            folder / "saved_model",
+            version=version,
+            signatures=signatures,
+            tokenizer=tokenizer,
+            default_signature=default_signature,
+        )
 
 
 def library_class(model: Any) -> str:

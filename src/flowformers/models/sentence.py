@@ -142,7 +142,7 @@ class TFSentenceEncoder(keras.Model):  # type: ignore[misc]
         """Write a sentence-transformers folder; keywords as for models, safetensors unless told otherwise."""
         folder = Path(save_directory)
         kwargs.setdefault("safe_serialization", True)
-        signatures = kwargs.pop("signatures", None)
+        export = {name: kwargs.pop(name) for name in ("signatures", "tokenizer", "default_signature") if name in kwargs}
         self.transformer.save_pretrained(folder, **kwargs)
         if self.tokenizer is not None:
             self.tokenizer.save_pretrained(folder)
@@ -155,7 +155,7 @@ class TFSentenceEncoder(keras.Model):  # type: ignore[misc]
         if saved_model:
             from flowformers.export import write_saved_model
 
-            write_saved_model(self, folder / "saved_model", version=version, signatures=signatures)
+            write_saved_model(self, folder / "saved_model", version=version, **export)
 
 
 def is_sentence_encoder(folder: Path) -> bool:

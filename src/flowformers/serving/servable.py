@@ -6,6 +6,7 @@ can't take them objects (TF Serving protocol, sections 4 and 18).
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,7 @@ from flowformers.serving.settings import Settings
 from flowformers.types import Array
 
 WARMUP = Path("assets.extra/tf_serving_warmup_requests")
+TEXT_OPS = (b"FastBertNormalize", b"FastWordpiece", b"SentencepieceOp", b"TFText>")
 INIT_OP = "__saved_model_init_op"
 
 
@@ -56,6 +58,7 @@ class Servable:
         }
 
     def _load(self, tags: Sequence[str]) -> Any:
+        _register_text_ops(self.folder)
         try:
             with self._session.graph.as_default():
                 return tf.compat.v1.saved_model.loader.load(self._session, tags, str(self.folder))
@@ -109,6 +112,14 @@ class Servable:
         """Give the memory back."""
         self._callables.clear()
         self._session.close()
+
+
+def _register_text_ops(folder: Path) -> None:
+    """Import tensorflow_text where the graph has its ops: importing is what registers them."""
+    path = folder / "saved_model.pb"
+    if path.is_file() and any(name in path.read_bytes() for name in TEXT_OPS):
+        with contextlib.suppress(ImportError):  # the loader then names the op that is missing
+            import tensorflow_text  # noqa: F401
 
 
 def _callable_options(signature: Signature, inputs: tuple[str, ...], outputs: tuple[str, ...]) -> Any:
