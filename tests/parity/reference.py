@@ -34,7 +34,7 @@ def answers(case: Case) -> tuple[dict[str, np.ndarray], dict[str, tuple[int, ...
         output = model(**inputs, output_hidden_states=True, output_attentions=True, return_dict=True)
     found = {}
     for name, value in output.items():
-        if name == "past_key_values" or (isinstance(value, tuple) and not value):  # no cross-attention: an empty tuple
+        if not isinstance(value, torch.Tensor | tuple) or value == ():  # a cache; no cross-attention
             continue
         stacked = torch.stack(value) if isinstance(value, tuple) else value
         found[name] = stacked.float().numpy()
