@@ -59,6 +59,9 @@ class GrpcApi:
     async def MultiInference(self, request: Any, context: Any) -> Any:
         await context.abort(grpc.StatusCode.UNIMPLEMENTED, "MultiInference is not served yet; use Predict")
 
+    async def HandleReloadConfigRequest(self, request: Any, context: Any) -> Any:
+        await context.abort(grpc.StatusCode.UNIMPLEMENTED, "HandleReloadConfigRequest is not served yet")
+
     async def _answer(self, work: Callable[[Any], Any], request: Any, context: Any) -> Any:
         """Run in the executor; a ServingError becomes its status."""
         try:

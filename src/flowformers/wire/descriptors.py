@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import ast
 import re
+from collections.abc import Callable
 from functools import cache
 from importlib.resources import files
 from importlib.util import find_spec
@@ -66,6 +67,18 @@ def messages(file: str) -> dict[str, Any]:
     register(file)
     found = descriptor_pool.Default().FindFileByName(file).message_types_by_name
     return {name: message_factory.GetMessageClass(descriptor) for name, descriptor in found.items()}
+
+
+def getter(file: str) -> Callable[[str], Any]:
+    """The __getattr__ of a module that has the messages of a file."""
+    found = messages(file)
+
+    def __getattr__(name: str) -> Any:
+        if name in found:
+            return found[name]
+        raise AttributeError(f"{file} has {', '.join(found)}; there is no {name!r}")
+
+    return __getattr__
 
 
 def service(file: str, name: str) -> Any:

@@ -10,5 +10,5 @@ ModelServiceStub = stub_class(SERVICE)
 
 
 def add_ModelServiceServicer_to_server(servicer: Any, server: Any) -> None:
-    """Serve the servicer's GetModelStatus."""
+    """Serve the servicer's GetModelStatus and HandleReloadConfigRequest."""
     add_to_server(SERVICE, servicer, server)

@@ -1,0 +1,5 @@
+"""Messages of tensorflow/core/example/example.proto."""
+
+from flowformers.wire.descriptors import getter
+
+__getattr__ = getter("tensorflow/core/example/example.proto")
