@@ -41,9 +41,9 @@ def ask(base: Path, texts: list[str]) -> dict[str, Any]:
     """The `text` signature of the highest version below base. Raises InvalidInput where there is none."""
     import numpy as np
 
-    from flowformers.serving.repository import versions_in
     from flowformers.serving.servable import Servable
     from flowformers.serving.settings import Settings
+    from flowformers.serving.storage import versions_in
 
     version, folder = max((versions_in(base) or {}).items())
     servable = Servable(folder, version, Settings(model_base_path=base))

@@ -75,7 +75,7 @@ def servable_base(model: str, task: str | None, hub: dict[str, Any]) -> Path:
 
     Raises NotFound where MODEL is none of the three.
     """
-    from flowformers.serving.repository import versions_in
+    from flowformers.serving.storage import versions_in
 
     folder = Path(model).expanduser()
     for base in (folder, folder / "saved_model"):

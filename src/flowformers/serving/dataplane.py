@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from flowformers.errors import Kind, ServingError
-from flowformers.serving.repository import Repository, Status
+from flowformers.serving.lifecycle import Status
+from flowformers.serving.repository import Repository
 from flowformers.serving.servable import Servable, Signature
 from flowformers.types import Array
 

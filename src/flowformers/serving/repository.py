@@ -1,201 +1,314 @@
-"""The versions of a model: what is on disk, what is loaded, what is served (TF Serving protocol, section 14)."""
+"""All models: a thread looks at the disk, loads what is wanted and frees what is not; requests borrow a version.
+
+Availability comes first: a version that serves is given up only when a wanted one is ready, and freed only when its
+last request is answered (TF Serving protocol, section 14). What TensorFlow Serving does and this does not: a load that
+waits for its next try holds up no other, and a base path that is gone changes nothing for its own model only.
+"""
 
 from __future__ import annotations
 
 import logging
+import os
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
-from enum import Enum
 from pathlib import Path
 
-from flowformers.errors import Kind, NotFound, ServingError
+from flowformers.errors import FlowformersError, Kind, ServingError
+from flowformers.serving.lifecycle import Entry, Model, State, Status
+from flowformers.serving.memory import give_back
+from flowformers.serving.model_config import ModelConfig, read_model_config
 from flowformers.serving.servable import Servable
 from flowformers.serving.settings import Settings
+from flowformers.serving.storage import drop_from_page_cache, versions_in
 
 log = logging.getLogger("flowformers.serving")
 Load = Callable[[Path, int, Settings], Servable]
-
-
-class State(Enum):
-    """As ModelVersionStatus.State numbers them."""
-
-    START = 10
-    LOADING = 20
-    AVAILABLE = 30
-    UNLOADING = 40
-    END = 50
-
-
-@dataclass(frozen=True)
-class Status:
-    """A version's state and, where it failed, why."""
-
-    version: int
-    state: State
-    kind: Kind = Kind.OK
-    message: str = ""
-
-
-@dataclass
-class Entry:
-    """A version the server has known."""
-
-    status: Status
-    servable: Servable | None = None
-    in_flight: int = 0
-    attempts: int = 0
-    retry_at: float = field(default=0.0)
+TICK_SECONDS = 0.1
 
 
 class Repository:
-    """Serves the latest version under a base path; a new one takes over only when it is ready."""
+    """Every model that is configured, and every version it has had. Safe to use from any thread."""
 
     def __init__(
         self, settings: Settings, *, load: Load = Servable, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self.settings = settings
         self._load, self._clock = load, clock
-        self._entries: dict[int, Entry] = {}
+        self._models: dict[str, Model] = {}
+        self._labels: dict[str, dict[str, int]] = {}
         self._changed = threading.Condition()
+        self._reloading = threading.Lock()
+        self._stopping = threading.Event()
+        self._threads: list[threading.Thread] = []
+        self._parallel_loads = 4 * (os.cpu_count() or 1)
+        self._workers = ThreadPoolExecutor(self._parallel_loads, thread_name_prefix="load")
 
-    def poll(self) -> None:
-        """Look at the disk once, load what is wanted, then unload what is not."""
-        wanted = self._wanted()
-        if wanted is None:
-            return
-        for version, folder in wanted.items():
-            self._bring_up(version, folder)
-        with self._changed:
-            ready = any(self._state(version) is State.AVAILABLE for version in wanted)
-            stale = [version for version in self._entries if version not in wanted]
-        if ready or not wanted:
-            for version in stale:
-                self._take_down(version)
-
-    def _wanted(self) -> dict[int, Path] | None:
-        """The latest version on disk; None while the base path is gone, which changes nothing."""
-        found = versions_in(self.settings.model_base_path)
-        if found is None:
-            return None
-        return {max(found): found[max(found)]} if found else {}
-
-    def _state(self, version: int) -> State | None:
-        entry = self._entries.get(version)
-        return entry.status.state if entry else None
-
-    def _bring_up(self, version: int, folder: Path) -> None:
-        with self._changed:
-            entry = self._entries.get(version)
-            if entry is None or (entry.status.state is State.END and entry.status.kind is Kind.OK):
-                entry = self._entries[version] = Entry(Status(version, State.START))
-            if entry.status.state not in (State.START, State.LOADING) or self._clock() < entry.retry_at:
-                return
-            entry.status = Status(version, State.LOADING)
-        try:
-            servable = self._load(folder, version, self.settings)
-            if self.settings.enable_model_warmup:
-                servable.warm_up()
-        except ServingError as error:
-            self._failed(entry, error)
-            return
-        with self._changed:
-            entry.servable, entry.status = servable, Status(version, State.AVAILABLE)
-            self._changed.notify_all()
-        log.info("version %d of %s is available", version, self.settings.model_name)
-
-    def _failed(self, entry: Entry, error: ServingError) -> None:
-        with self._changed:
-            entry.attempts += 1
-            entry.retry_at = self._clock() + self.settings.load_retry_interval_micros / 1e6
-            if entry.attempts > self.settings.max_num_load_retries:
-                entry.status = replace(entry.status, state=State.END, kind=error.kind, message=str(error))
-            self._changed.notify_all()
-        log.error("version %d of %s can't be loaded: %s", entry.status.version, self.settings.model_name, error)
-
-    def _take_down(self, version: int) -> None:
-        """No new request sees the version; it is freed when the last one in flight is done."""
-        with self._changed:
-            entry = self._entries[version]
-            if entry.servable is None:
-                if entry.status.state in (State.START, State.LOADING):
-                    entry.status = Status(version, State.END)
-                return
-            servable, entry.servable = entry.servable, None
-            entry.status = Status(version, State.UNLOADING)
-            self._changed.wait_for(lambda: entry.in_flight == 0)
-            servable.close()
-            entry.status = Status(version, State.END)
-        log.info("version %d of %s is unloaded", version, self.settings.model_name)
+    # What requests see
 
     @contextmanager
-    def use(self, name: str, version: int | None, label: str | None) -> Iterator[Servable]:
-        """The version asked for, kept loaded while the block runs. Raises ServingError NOT_FOUND."""
-        if label is not None and name == self.settings.model_name:
-            raise ServingError(Kind.INVALID_ARGUMENT, f"Unrecognized servable version label: {label}")
+    def use(self, name: str, version: int | None = None, label: str | None = None) -> Iterator[Servable]:
+        """The version asked for, kept loaded while the block runs.
+
+        Neither version nor label means the highest version available. Raises ServingError: NOT_FOUND, and
+        INVALID_ARGUMENT for a label that no config names.
+        """
         with self._changed:
-            entry = self._entry(name, version)
-            assert entry.servable is not None
-            servable = entry.servable
+            entry = self._entry(name, version, label)
             entry.in_flight += 1
         try:
-            yield servable
+            assert entry.servable is not None
+            yield entry.servable
         finally:
             with self._changed:
                 entry.in_flight -= 1
-                self._changed.notify_all()
+                if entry.state is State.UNLOADING:
+                    self._changed.notify_all()
 
-    def _entry(self, name: str, version: int | None) -> Entry:
-        available = {number: entry for number, entry in self._entries.items() if entry.servable is not None}
-        if name == self.settings.model_name and available and (version is None or version in available):
+    def _entry(self, name: str, version: int | None, label: str | None) -> Entry:
+        if label is not None and name in self._models:
+            version = self._labels.get(name, {}).get(label)
+            if version is None:
+                raise ServingError(Kind.INVALID_ARGUMENT, f"Unrecognized servable version label: {label}")
+        available = self._models[name].available() if name in self._models else {}
+        if available and (version is None or version in available):
             return available[max(available) if version is None else version]
         which = f"Latest({name})" if version is None else f"Specific({name}, {version})"
         raise ServingError(Kind.NOT_FOUND, f"Servable not found for request: {which}")
 
-    def statuses(self, name: str, version: int | None) -> list[Status]:
+    def statuses(self, name: str, version: int | None = None) -> list[Status]:
         """Every version known since the start, highest first. Raises ServingError NOT_FOUND."""
         with self._changed:
-            known = sorted((entry.status for entry in self._entries.values()), key=lambda one: -one.version)
-        if name != self.settings.model_name or not known:
+            entries = self._models[name].entries.values() if name in self._models else ()
+            known = sorted((entry.status for entry in entries), key=lambda one: -one.version)
+        if not known:
             raise ServingError(Kind.NOT_FOUND, f"Could not find any versions of model {name}")
         chosen = [status for status in known if version in (None, status.version)]
         if not chosen:
             raise ServingError(Kind.NOT_FOUND, f"Could not find version {version} of model {name}")
         return chosen
 
-    def wait_until_available(self) -> None:
-        """Poll until a version is served. Raises ServingError where the only version failed for good."""
-        while True:
-            self.poll()
+    def labels(self, name: str) -> dict[str, int]:
+        """The labels of a model with the versions they stand for."""
+        with self._changed:
+            return dict(self._labels.get(name, {}))
+
+    def models(self) -> list[str]:
+        """The models in the present config, whether they can be used yet or not."""
+        with self._changed:
+            return list(self._labels)
+
+    def ready(self) -> bool:
+        """Whether every configured model has a version that answers."""
+        with self._changed:
+            return all(self._models[name].available() for name in self._labels)
+
+    # Configuration
+
+    def reload(self, configs: Sequence[ModelConfig]) -> None:
+        """Serve exactly these models; returns when each that is new has a version available.
+
+        Blocks while they load, so it is no work for a thread that answers requests. Raises ServingError:
+        FAILED_PRECONDITION for a label on a version that is not available (nothing is changed then), UNKNOWN for a
+        new model that can't be served (the others are; it is tried again as its folder changes).
+        """
+        with self._reloading:
             with self._changed:
-                states = [entry.status for entry in self._entries.values()]
-            if any(status.state is State.AVAILABLE for status in states):
-                return
-            failed = [status for status in states if status.state is State.END and status.kind is not Kind.OK]
-            if failed and len(failed) == len(states):
-                raise ServingError(failed[0].kind, failed[0].message)
-            time.sleep(min(0.1, self.settings.file_system_poll_wait_seconds or 0.1))
+                self._check_labels(configs)
+                new = [config.name for config in configs if config.name not in self._labels]
+                self._apply(configs)
+            self.poll()
+            self._wait_for(new)
+
+    def _check_labels(self, configs: Sequence[ModelConfig]) -> None:
+        for config in configs:
+            model, known = self._models.get(config.name), self._labels.get(config.name, {})
+            available = model.available() if model else {}
+            for label, version in config.labels.items():
+                free = self.settings.allow_version_labels_for_unavailable_models and label not in known
+                if version not in available and known.get(label) != version and not free:
+                    raise ServingError(
+                        Kind.FAILED_PRECONDITION,
+                        f"Request to assign label {label} to version {version} of model {config.name}, which is not "
+                        "currently available for inference",
+                    )
+
+    def _apply(self, configs: Sequence[ModelConfig]) -> None:
+        for name in set(self._labels) - {config.name for config in configs}:
+            self._models[name].drop()
+        for config in configs:
+            self._models.setdefault(config.name, Model(config)).config = config
+        self._labels = {config.name: dict(config.labels) for config in configs}
+
+    def _wait_for(self, names: Sequence[str]) -> None:
+        with self._changed:
+            while not self._stopping.is_set() and not all(self._models[name].settled() for name in names):
+                self._act()
+                self._changed.wait(TICK_SECONDS)
+            missing = [name for name in names if not self._models[name].available()]
+            reasons = [f"{name}: {self._reason(name)}" for name in missing]
+        if missing:
+            raise ServingError(
+                Kind.UNKNOWN, f"{len(missing)} model(s) did not become available: {{{'; '.join(reasons)}}}"
+            )
+
+    def _reason(self, name: str) -> str:
+        failure = self._models[name].failure()
+        return failure.message if failure else f"no versions below {self._models[name].config.base_path}"
+
+    # Disk and memory
+
+    def start(self) -> None:
+        """Load the first config and return when every model in it is served; then go on watching.
+
+        Waits for a model whose folder is empty or missing. Raises ServingError where a model can't be loaded.
+        """
+        with self._changed:
+            configs = self.settings.models()
+            self._check_labels(configs)
+            self._apply(configs)
+        while not self._stopping.is_set() and not self.ready():
+            self.poll()
+            self._wait_for([name for name in self._labels if self._models[name].wanted])
+            waiting = [name for name in self._labels if not self._models[name].wanted]
+            for name in waiting:
+                log.warning("model %s: waiting for %s", name, self._reason(name))
+            if waiting:
+                self._stopping.wait(self.settings.file_system_poll_wait_seconds or 1)
+        self._parallel_loads = max(1, self.settings.num_load_threads)
+        self._run("poll", self._watch_disk)
+        if self.settings.model_config_file_poll_wait_seconds > 0:
+            self._run("config", self._watch_config)
+
+    def _run(self, name: str, target: Callable[[], None]) -> None:
+        thread = threading.Thread(target=target, name=name, daemon=True)
+        self._threads.append(thread)
+        thread.start()
+
+    def poll(self) -> None:
+        """Look at the disk once: what is there is what the policies choose from."""
+        with self._changed:
+            bases = {name: self._models[name].config.base_path for name in self._labels}
+        found = {name: versions_in(base) for name, base in bases.items()}
+        with self._changed:
+            for name, versions in found.items():
+                if versions is not None and self._models[name].config.base_path == bases[name]:
+                    self._models[name].want(versions)
+            self._act()
+
+    def _watch_disk(self) -> None:
+        wait = self.settings.file_system_poll_wait_seconds
+        due = self._clock() + wait
+        while not self._stopping.is_set():
+            if wait > 0 and self._clock() >= due:
+                self.poll()
+                due = self._clock() + wait
+            with self._changed:
+                self._act()
+                self._changed.wait(TICK_SECONDS)
+
+    def _watch_config(self) -> None:
+        wait, path = self.settings.model_config_file_poll_wait_seconds, self.settings.model_config_file
+        while path and not self._stopping.wait(wait):
+            try:
+                self.reload(read_model_config(Path(path)))
+            except FlowformersError as error:
+                log.error("the config in %s is not used: %s", path, error)
+
+    def _act(self) -> None:
+        """Start what is due: loads, unloads, and freeing what the last request has left. Holds the lock."""
+        now = self._clock()
+        for model in self._models.values():
+            for entry in model.to_give_up():
+                if entry.servable is None:
+                    entry.end()
+                else:
+                    entry.become(State.UNLOADING)
+            for entry in model.to_free():
+                if self._busy(State.UNLOADING) < max(1, self.settings.num_unload_threads):
+                    self._begin(self._free, model, entry)
+            for entry in model.to_load(now):
+                if self._busy(State.LOADING) < self._parallel_loads:
+                    entry.become(State.LOADING)
+                    self._begin(self._bring_up, model, entry)
+
+    def _begin(self, work: Callable[[Model, Entry], None], model: Model, entry: Entry) -> None:
+        entry.busy = True
+        self._workers.submit(work, model, entry)
+
+    def _busy(self, state: State) -> int:
+        return sum(entry.busy and entry.state is state for entry in self._entries())
+
+    def _entries(self) -> Iterator[Entry]:
+        return (entry for model in self._models.values() for entry in model.entries.values())
+
+    def _bring_up(self, model: Model, entry: Entry) -> None:
+        version, name = entry.status.version, model.config.name
+        try:
+            servable = self._loaded(entry)
+        except Exception as error:  # whatever is wrong with a version must not end the server's life
+            with self._changed:
+                self._failed(model, entry, _as_serving_error(error))
+            return
+        with self._changed:
+            entry.servable, entry.busy, entry.error = servable, False, None
+            entry.become(State.AVAILABLE)
+            self._act()
+            self._changed.notify_all()
+        log.info("version %d of %s is available", version, name)
+
+    def _loaded(self, entry: Entry) -> Servable:
+        servable = self._load(entry.folder, entry.status.version, self.settings)
+        try:
+            if self.settings.enable_model_warmup:
+                servable.warm_up()
+        except BaseException:
+            servable.close()
+            raise
+        if self.settings.flush_filesystem_caches:
+            drop_from_page_cache(entry.folder)
+        return servable
+
+    def _failed(self, model: Model, entry: Entry, error: ServingError) -> None:
+        log.error("version %d of %s can't be loaded: %s", entry.status.version, model.config.name, error)
+        entry.busy, entry.attempts, entry.error = False, entry.attempts + 1, error
+        entry.retry_at = self._clock() + self.settings.load_retry_interval_micros / 1e6
+        if entry.attempts > self.settings.max_num_load_retries or entry.status.version not in model.wanted:
+            entry.end()
+        self._changed.notify_all()
+
+    def _free(self, model: Model, entry: Entry) -> None:
+        servable, entry.servable = entry.servable, None
+        assert servable is not None
+        servable.close()
+        del servable
+        give_back()
+        with self._changed:
+            entry.end()
+            entry.busy = False
+            self._changed.notify_all()
+        log.info("version %d of %s is unloaded", entry.status.version, model.config.name)
 
     def close(self) -> None:
-        """Unload every version."""
-        for version in list(self._entries):
-            self._take_down(version)
+        """Stop watching and free every version when its last request is answered."""
+        self._stopping.set()
+        with self._changed:
+            self._changed.notify_all()
+        for thread in self._threads:
+            thread.join()
+        with self._changed:
+            for model in self._models.values():
+                model.drop()
+            while any(entry.busy or entry.servable for entry in self._entries()):
+                self._act()
+                self._changed.wait(TICK_SECONDS)
+        self._workers.shutdown()
 
 
-def versions_in(base: Path) -> dict[int, Path] | None:
-    """Numbered folders directly below the base path; None where it is not there."""
-    if not base.is_dir():
-        return None
-    folders = sorted(path for path in base.iterdir() if path.is_dir())
-    return {int(path.name): path for path in folders if path.name.isascii() and path.name.isdigit()}
-
-
-def require_versions(base: Path) -> None:
-    """Raises NotFound where a server would wait for ever without a word."""
-    found = versions_in(base)
-    if found is None:
-        raise NotFound(f"expected a folder with numbered versions at {base}; there is no such folder")
-    if not found:
-        raise NotFound(f"expected numbered versions (such as {base}/1/saved_model.pb); {base} holds none")
+def _as_serving_error(error: Exception) -> ServingError:
+    if isinstance(error, ServingError):
+        return error
+    kind = error.kind if isinstance(error, FlowformersError) else Kind.UNKNOWN
+    return ServingError(kind, f"{type(error).__name__}: {error}")

@@ -17,7 +17,7 @@ from starlette.routing import Route
 
 from flowformers.errors import Kind, ServingError
 from flowformers.serving.dataplane import Dataplane, Target
-from flowformers.serving.repository import Status
+from flowformers.serving.lifecycle import Status
 from flowformers.wire import json_form
 from flowformers.wire.codes import http_status
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import logging
 import os
 import signal
 import socket
@@ -21,18 +20,18 @@ from flowformers.errors import FlowformersError, InvalidInput
 from flowformers.progress import stage
 from flowformers.serving.dataplane import Dataplane, Target
 from flowformers.serving.grpc import GrpcApi
-from flowformers.serving.repository import Repository, require_versions
+from flowformers.serving.repository import Repository
 from flowformers.serving.rest import RestApi
 from flowformers.serving.settings import Settings
-
-log = logging.getLogger("flowformers.serving")
+from flowformers.serving.storage import require_versions
 
 
 class Server:
     """Both ports over one repository. `rest_port` and `grpc_port` are known once it is ready."""
 
     def __init__(self, settings: Settings) -> None:
-        require_versions(settings.model_base_path)
+        if settings.model_config_file is None and settings.model_base_path is not None:
+            require_versions(settings.model_base_path)
         self.settings = settings
         self.repository = Repository(settings)
         self.dataplane = Dataplane(self.repository)
@@ -42,15 +41,15 @@ class Server:
         self._loop: asyncio.AbstractEventLoop | None = None
 
     def load(self) -> None:
-        """Load the first version. Ports are open only afterwards, as in TensorFlow Serving."""
-        with stage(f"Loading {self.settings.model_base_path}"):
-            self.repository.wait_until_available()
+        """Load every model. Ports are open only afterwards, as in TensorFlow Serving."""
+        with stage(f"Loading {self.settings.model_config_file or self.settings.model_base_path}"):
+            self.repository.start()
 
     async def serve(self) -> None:
         """Serve until stop() is called, then answer what was accepted and return. Raises InvalidInput: port in use."""
         self._loop, self._stopping = asyncio.get_running_loop(), asyncio.Event()
         threads = self.settings.num_run_threads or 4 * (os.cpu_count() or 1)
-        with ThreadPoolExecutor(threads, thread_name_prefix="run") as executor, self._polling():
+        with ThreadPoolExecutor(threads, thread_name_prefix="run") as executor:
             rest_socket = _bind(self.settings.host, self.settings.rest_api_port, "rest_api_port")
             grpc_server = GrpcApi(self.dataplane, executor).server()
             self.grpc_port = _add_port(grpc_server, self.settings.host, self.settings.port)
@@ -71,26 +70,6 @@ class Server:
         """Begin to drain; may be called from any thread or signal handler."""
         if self._loop is not None and self._stopping is not None:
             self._loop.call_soon_threadsafe(self._stopping.set)
-
-    @contextlib.contextmanager
-    def _polling(self) -> Iterator[None]:
-        """Look for new versions in a thread of its own."""
-        wait, done = self.settings.file_system_poll_wait_seconds, threading.Event()
-
-        def watch() -> None:
-            while not done.wait(wait):
-                try:
-                    self.repository.poll()
-                except Exception:  # a version that can't be loaded must not end the polling
-                    log.exception("polling %s failed", self.settings.model_base_path)
-
-        thread = threading.Thread(target=watch, name="poll", daemon=True)
-        if wait > 0:
-            thread.start()
-        yield
-        done.set()
-        if wait > 0:
-            thread.join()
 
 
 class _HttpServer(uvicorn.Server):
@@ -163,8 +142,12 @@ async def _announce(server: Server) -> None:
 
 
 def ready_text(server: Server) -> str:
-    """The ready line with both addresses, and a request to copy."""
-    name, host = server.settings.model_name, server.settings.host
+    """A ready line for every model with both addresses, and a request to copy."""
+    return "\n".join(_ready_lines(server, name) for name in server.repository.models())
+
+
+def _ready_lines(server: Server, name: str) -> str:
+    host = server.settings.host
     url = f"http://{host}:{server.rest_port}/v1/models/{name}"
     version, _ = server.dataplane.metadata(Target(name))
     lines = [f"Ready: model {name}, version {version}. REST {url}  gRPC {host}:{server.grpc_port}"]

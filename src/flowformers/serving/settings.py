@@ -2,32 +2,81 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields
 from pathlib import Path
+from typing import Any
 
 from flowformers.errors import InvalidInput
+from flowformers.serving.model_config import ModelConfig, read_model_config
+
+SUPPORTED_MIXED_PRECISION = ("", "bfloat16")
+LOG_FORMATS = ("text", "json")
+
+# TensorFlow Serving's flags that can't be honoured: {name: (its default, why)}.
+REFUSED: dict[str, tuple[Any, str]] = {
+    "enable_profiler": (
+        False,
+        "ProfilerService is not served; tf.profiler.experimental.server does it in your process",
+    ),
+    "use_alts_credentials": (False, "ALTS works on Google Cloud only; use --ssl_config_file"),
+    "platform_config_file": ("", "there is one platform, tensorflow; its settings are flags of their own"),
+    "thread_pool_factory_config_file": ("", "TensorFlow has no registry of thread pool factories in Python"),
+    "remove_unused_fields_from_bundle_metagraph": (True, "the graph is never kept beside the session"),
+    "prefer_tflite_model": (False, "TensorFlow Lite models are not served; export a SavedModel"),
+    "num_tflite_pools": (0, "TensorFlow Lite models are not served"),
+    "num_tflite_interpreters_per_pool": (1, "TensorFlow Lite models are not served"),
+    "xla_cpu_compilation_enabled": (False, "set TF_XLA_FLAGS=--tf_xla_auto_jit=2 --tf_xla_cpu_global_jit instead"),
+    "xla_gpu_compilation_enabled": (False, "set TF_XLA_FLAGS=--tf_xla_auto_jit=2 instead"),
+    "skip_initialize_tpu": (False, "TPUs are not initialised by this server"),
+}
+
+
+def _flag(default: Any, text: str) -> Any:
+    return field(default=default, metadata={"help": text})
 
 
 @dataclass(frozen=True)
 class Settings:
     """port, rest_api_port: 0 picks a free one. Times are in the unit that the name ends with."""
 
-    model_base_path: Path
-    model_name: str = "default"
-    host: str = "127.0.0.1"
-    port: int = 8500
-    rest_api_port: int = 8501
-    rest_api_timeout_in_ms: int = 30_000
-    rest_api_enable_cors_support: bool = False
-    saved_model_tags: str = "serve"
-    file_system_poll_wait_seconds: float = 1.0
-    max_num_load_retries: int = 5
-    load_retry_interval_micros: int = 60_000_000
-    enable_model_warmup: bool = True
-    tensorflow_intra_op_parallelism: int = 0
-    tensorflow_inter_op_parallelism: int = 0
-    num_run_threads: int = 0
-    drain_seconds: float = 30.0
+    # Models
+    model_base_path: Path | None = _flag(None, "folder of numbered versions")
+    model_name: str = _flag("default", "name in the URL")
+    model_config_file: Path | None = _flag(None, "ModelServerConfig in text form: several models, policies, labels")
+    model_config_file_poll_wait_seconds: int = _flag(0, "read it again at this step; 0: once")
+    saved_model_tags: str = _flag("serve", "tags of the meta graph, comma-separated")
+    file_system_poll_wait_seconds: float = _flag(1.0, "look for new versions at this step; 0: once")
+    num_load_threads: int = _flag(0, "loads at one time after the first; 0: one")
+    num_unload_threads: int = _flag(0, "unloads at one time; 0: one")
+    max_num_load_retries: int = _flag(5, "tries after a load that failed")
+    load_retry_interval_micros: int = _flag(60_000_000, "time between them")
+    flush_filesystem_caches: bool = _flag(True, "drop a loaded version's files from the page cache")
+    allow_version_labels_for_unavailable_models: bool = _flag(False, "new labels may name versions not yet loaded")
+    enable_model_warmup: bool = _flag(True, "run assets.extra/tf_serving_warmup_requests before a version is served")
+    num_request_iterations_for_warmup: int = _flag(0, "runs of each warm-up request; 0: one")
+
+    # Ports
+    host: str = _flag("127.0.0.1", "address of both ports; 0.0.0.0 opens them to others")
+    port: int = _flag(8500, "gRPC")
+    rest_api_port: int = _flag(8501, "REST")
+    rest_api_timeout_in_ms: int = _flag(30_000, "time limit of a request")
+    rest_api_enable_cors_support: bool = _flag(False, "CORS headers on every answer")
+
+    # Execution
+    enable_batching: bool = _flag(False, "join requests into batches")
+    batching_parameters_file: Path | None = _flag(None, "BatchingParameters in text form")
+    enable_per_model_batching_parameters: bool = _flag(False, "read batching_params.pbtxt in each version's folder")
+    tensorflow_session_parallelism: int = _flag(0, "threads within and between ops; 0: TensorFlow chooses")
+    tensorflow_intra_op_parallelism: int = _flag(0, "threads within an op; 0: TensorFlow chooses")
+    tensorflow_inter_op_parallelism: int = _flag(0, "threads between ops; 0: TensorFlow chooses")
+    tensorflow_session_config_file: Path | None = _flag(None, "ConfigProto in text form, the base of the flags above")
+    per_process_gpu_memory_fraction: float = _flag(0.0, "share of a GPU's memory; 0: TensorFlow chooses")
+    mixed_precision: str = _flag("", "bfloat16: TensorFlow rewrites the graph for it")
+    num_run_threads: int = _flag(0, "requests that run at one time; 0: chosen from CPUs and batching")
+
+    # Operations
+    monitoring_config_file: Path | None = _flag(None, "MonitoringConfig in text form: TensorFlow Serving's metrics")
+    drain_seconds: float = _flag(30.0, "after SIGTERM, time for what was accepted to be answered")
 
     def __post_init__(self) -> None:
         for name in ("port", "rest_api_port"):
@@ -37,3 +86,27 @@ class Settings:
             raise InvalidInput(f"expected different ports for gRPC and REST; both are {self.port}")
         if not self.model_name or set("/:") & set(self.model_name):
             raise InvalidInput(f"expected a model_name without '/' and ':'; got {self.model_name!r}")
+        for flag in fields(self):
+            value = getattr(self, flag.name)
+            if isinstance(value, int | float) and value < 0:
+                raise InvalidInput(f"expected {flag.name} of 0 or more; got {value}")
+        _check_combinations(self)
+
+    def models(self) -> tuple[ModelConfig, ...]:
+        """What to serve: the config file's models, or the one model. Raises NotFound, InvalidInput, ServingError."""
+        if self.model_config_file is not None:
+            return read_model_config(self.model_config_file)
+        if self.model_base_path is None:
+            raise InvalidInput("expected a model: give a folder, --model_base_path, or --model_config_file")
+        return (ModelConfig(self.model_name, self.model_base_path.absolute()),)
+
+
+def _check_combinations(settings: Settings) -> None:
+    parallelism = ("session", "intra_op", "inter_op")
+    if all(getattr(settings, f"tensorflow_{name}_parallelism") for name in parallelism):
+        raise InvalidInput("tensorflow_session_parallelism sets both of the others; give it alone or give those two")
+    batching = settings.enable_batching or settings.enable_per_model_batching_parameters
+    if settings.batching_parameters_file and not batching:
+        raise InvalidInput("batching_parameters_file is set and enable_batching is not; add --enable_batching")
+    if settings.mixed_precision not in SUPPORTED_MIXED_PRECISION:
+        raise InvalidInput(f"expected bfloat16 or nothing as mixed_precision; got {settings.mixed_precision!r}")
