@@ -104,8 +104,9 @@ class VerificationFailed(ExportError):
 
 
 class ServingError(FlowformersError):
-    """An answer to a client that is not a result."""
+    """An answer to a client that is not a result. retry_after: seconds to wait before asking again, where known."""
 
-    def __init__(self, kind: Kind, message: str) -> None:
+    def __init__(self, kind: Kind, message: str, *, retry_after: float | None = None) -> None:
         super().__init__(message)
         self.kind = kind
+        self.retry_after = retry_after

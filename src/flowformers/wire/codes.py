@@ -24,6 +24,8 @@ CODES: dict[Kind, tuple[int, int]] = {
     Kind.DATA_LOSS: (500, 15),
     Kind.UNAUTHENTICATED: (401, 16),
 }
+# What kind_of_http can't read off the table: several kinds have 400, and proxies have words of their own.
+FROM_HTTP = {400: Kind.INVALID_ARGUMENT, 408: Kind.DEADLINE_EXCEEDED, 502: Kind.UNAVAILABLE}
 
 
 def http_status(kind: Kind) -> int:
@@ -42,7 +44,8 @@ def kind_of_grpc(code: int) -> Kind:
 
 
 def kind_of_http(status: int) -> Kind:
-    """The kind that an HTTP status most likely means; the tables are not one to one."""
-    if status == 400:
-        return Kind.INVALID_ARGUMENT
-    return next((kind for kind, (number, _) in CODES.items() if number == status), Kind.UNKNOWN)
+    """The kind that an HTTP status most likely means; the tables are not one to one, and a proxy has more of them."""
+    if status in FROM_HTTP:
+        return FROM_HTTP[status]
+    other = Kind.INVALID_ARGUMENT if 400 <= status < 500 else Kind.UNKNOWN
+    return next((kind for kind, (number, _) in CODES.items() if number == status), other)

@@ -57,6 +57,17 @@ def to_proto(array: Array) -> Any:
     return proto
 
 
+def to_packed_proto(array: Array) -> Any:
+    """A TensorProto with the numbers as bytes in tensor_content: any server reads it, and it costs no loop."""
+    number = dtype_number(array)
+    if number == 7:
+        return to_proto(array)
+    proto = TensorProto(dtype=number, tensor_content=array.astype(DTYPES[number][1], copy=False).tobytes())
+    for size in array.shape:
+        proto.tensor_shape.dim.add(size=size)
+    return proto
+
+
 def to_array(proto: Any, name: str) -> Array:
     """An array of the proto's shape. Fewer values than elements repeat the last one. Raises ServingError
     that names the input.

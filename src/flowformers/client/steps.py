@@ -1,0 +1,145 @@
+"""What each method does, step by step, without waiting for anything itself: one text for the sync and async client."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from flowformers.client.arrays import to_arrays
+from flowformers.client.calls import (
+    STRING,
+    Label,
+    Metadata,
+    MetadataCall,
+    Outputs,
+    PredictCall,
+    Signature,
+    StatusCall,
+    Target,
+    VersionStatus,
+)
+from flowformers.client.retry import Deadline, Retry, Send, Sleep, Steps, ask
+from flowformers.errors import InvalidInput, Kind, ServingError
+from flowformers.types import Array
+
+DEFAULT_SIGNATURE = "serving_default"
+TEXT, TEXT_PAIR = "text", "text_pair"
+LABEL, SCORE, EMBEDDING = "label", "score", "sentence_embedding"
+POLL_SECONDS = 0.2
+# What may mean that the model has changed since its metadata was read.
+STALE = (Kind.INVALID_ARGUMENT, Kind.FAILED_PRECONDITION, Kind.NOT_FOUND)
+
+
+class Session:
+    """A model on a server, with its metadata once that is known."""
+
+    def __init__(self, target: Target, retry: Retry, timeout: float | None) -> None:
+        Deadline(timeout)
+        self.target, self.retry, self.timeout = target, retry, timeout
+        self._metadata: Metadata | None = None
+
+    def metadata(self, deadline: Deadline | None = None) -> Steps[Metadata]:
+        """Ask anew; predict and the others use what is known."""
+        self._metadata = yield from ask(MetadataCall(self.target), self.retry, deadline or Deadline(self.timeout))
+        return self._metadata
+
+    def status(self) -> Steps[list[VersionStatus]]:
+        """The versions' states."""
+        found: list[VersionStatus] = yield from ask(StatusCall(self.target), self.retry, Deadline(self.timeout))
+        return found
+
+    def predict(self, inputs: Any, signature: str, outputs: Sequence[str], timeout: float | None) -> Steps[Outputs]:
+        """Run a signature."""
+        deadline = Deadline(timeout)
+        known = yield from self._known(deadline)
+        if signature not in known.signatures:
+            raise InvalidInput(f"model {self.target.name!r} has no signature {signature!r}; it has {_listed(known)}")
+        return (yield from self._predict(inputs, known.signatures[signature], signature, outputs, deadline))
+
+    def classify(self, texts: Any, pairs: Any, timeout: float | None) -> Steps[list[Label]]:
+        """Texts -> labels."""
+        answer = yield from self._of_texts(texts, pairs, (LABEL, SCORE), timeout)
+        return [Label(str(label), float(score)) for label, score in zip(answer[LABEL], answer[SCORE], strict=True)]
+
+    def embed(self, texts: Any, timeout: float | None) -> Steps[Array]:
+        """Texts -> vectors."""
+        answer = yield from self._of_texts(texts, None, (EMBEDDING,), timeout)
+        return answer[EMBEDDING]
+
+    def wait_until_ready(self, timeout: float) -> Steps[None]:
+        """Poll until a version is AVAILABLE. TensorFlow Serving answers 200 before that too: the state decides."""
+        deadline, seen = Deadline(timeout), "no answer"
+        while True:
+            try:
+                found = yield Send(StatusCall(self.target), deadline.left())
+            except ServingError as error:
+                if error.kind in (Kind.UNAUTHENTICATED, Kind.PERMISSION_DENIED):
+                    raise
+                seen = f"{error.kind.name}: {error}"
+            else:
+                if any(one.state == "AVAILABLE" for one in found):
+                    return None
+                seen = ", ".join(f"version {one.version} {one.state} {one.message}".strip() for one in found)
+            if not deadline.allows(POLL_SECONDS):
+                text = f"model {self.target.name!r} is not available after {timeout} s; last seen: {seen}"
+                raise ServingError(Kind.DEADLINE_EXCEEDED, text)
+            yield Sleep(POLL_SECONDS)
+
+    def _known(self, deadline: Deadline) -> Steps[Metadata]:
+        return self._metadata or (yield from self.metadata(deadline))
+
+    def _predict(
+        self, inputs: Any, signature: Signature, name: str, outputs: Sequence[str], deadline: Deadline
+    ) -> Steps[Outputs]:
+        unknown = sorted(set(outputs) - set(signature.outputs))
+        if unknown:
+            raise InvalidInput(f"signature {name!r} has no outputs {unknown}; it is {signature}")
+        arrays = to_arrays(inputs, signature, name)
+        call = PredictCall(self.target, name, arrays, tuple(outputs), signature)
+        try:
+            answer: Outputs = yield from ask(call, self.retry, deadline)
+            return answer
+        except ServingError as error:
+            if error.kind in STALE:
+                self._metadata = None
+            raise
+
+    def _of_texts(self, texts: Any, pairs: Any, outputs: Sequence[str], timeout: float | None) -> Steps[Outputs]:
+        deadline = Deadline(timeout)
+        inputs = {TEXT: _listed_texts(texts, "texts")}
+        if pairs is not None:
+            inputs[TEXT_PAIR] = _listed_texts(pairs, "pairs")
+            if len(inputs[TEXT]) != len(inputs[TEXT_PAIR]):
+                raise InvalidInput(f"expected a pair for each text; got {len(inputs[TEXT])} and {len(pairs)}")
+        known = yield from self._known(deadline)
+        name = self._text_signature(known, TEXT_PAIR if pairs is not None else TEXT, outputs)
+        return (yield from self._predict(inputs, known.signatures[name], name, outputs, deadline))
+
+    def _text_signature(self, known: Metadata, name: str, outputs: Sequence[str]) -> str:
+        """The signature of that name, or the default where it takes text. Raises InvalidInput."""
+        for candidate in (name, DEFAULT_SIGNATURE):
+            signature = known.signatures.get(candidate)
+            if signature is not None and _takes(signature, name) and set(outputs) <= set(signature.outputs):
+                return candidate
+        raise InvalidInput(
+            f"model {self.target.name!r} has no signature {name!r} that gives {', '.join(outputs)}; it has "
+            f"{_listed(known)}. `flowformers export --text` writes one; predict() takes ids"
+        )
+
+
+def _takes(signature: Signature, name: str) -> bool:
+    wanted = {TEXT, TEXT_PAIR} if name == TEXT_PAIR else {TEXT}
+    return set(signature.inputs) == wanted and all(info.dtype == STRING for info in signature.inputs.values())
+
+
+def _listed(known: Metadata) -> str:
+    return "; ".join(f"{name} {signature}" for name, signature in known.signatures.items()) or "none"
+
+
+def _listed_texts(texts: Any, name: str) -> Sequence[str]:
+    """A list of texts; a single one is a list of one. Raises InvalidInput."""
+    if isinstance(texts, str | bytes):
+        return [texts]  # type: ignore[list-item]
+    if isinstance(texts, Mapping):
+        raise InvalidInput(f"expected {name} as a list of strings; got a mapping. predict() takes named inputs")
+    return list(texts)
