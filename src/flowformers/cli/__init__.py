@@ -30,7 +30,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         sub = commands.add_parser(command, help=text, description=text)
         sub.add_argument("--debug", action="store_true", help="show the traceback of an error")
         if command == name:
-            import_module(f"flowformers.cli.{command}").configure(sub)
+            module = import_module(f"flowformers.cli.{command}")
+            module.configure(sub)
+            words = getattr(module, "prepare", list)(words)
     return _run(parser.parse_args(words))
 
 

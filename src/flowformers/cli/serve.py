@@ -6,62 +6,104 @@ import argparse
 import dataclasses
 import hashlib
 import os
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from flowformers.cli.hub import add_hub_options, hub_options
 from flowformers.cli.tensorflow import require_tensorflow
-from flowformers.errors import NotFound
+from flowformers.errors import InvalidInput, NotFound
 
-NOT_FLAGS = {"model_base_path", "model_name"}
 CONTENT = ("*.json", "*.safetensors", "*.bin", "*.h5", "*.ckpt.*", "*.txt", "*.model")
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Arguments of the command: TensorFlow Serving's flags, with underscores or dashes."""
-    from flowformers.serving.settings import Settings
+    from flowformers.serving.settings import REFUSED, Settings
 
-    parser.add_argument("model", metavar="MODEL", help="Hub id, checkpoint folder, or folder of numbered SavedModels")
-    parser.add_argument("--model_name", "--model-name", help="name in the URL (default: the folder's)")
+    parser.add_argument(
+        "model", metavar="MODEL", nargs="?", help="Hub id, checkpoint folder, or folder of numbered SavedModels"
+    )
     parser.add_argument("--task", help="sequence-classification, ... for a checkpoint (default: as config.json says)")
-    flags = parser.add_argument_group("TensorFlow Serving's flags")
+    parser.add_argument("--config", metavar="FILE", help="a TOML file of settings; flags and FLOWFORMERS_... win")
+    parser.add_argument("--print_config", "--print-config", action="store_true", help="print all settings as TOML")
+    parser.add_argument("--version", action="version", version=_versions())
+    flags = parser.add_argument_group("settings (TensorFlow Serving's flags and some more)")
     for field in dataclasses.fields(Settings):
-        if field.name in NOT_FLAGS:
-            continue
-        names = sorted({f"--{field.name}", f"--{field.name.replace('_', '-')}"}, reverse=True)
-        kind: Any = _flag if isinstance(field.default, bool) else type(field.default)
-        bare: dict[str, Any] = {"nargs": "?", "const": True} if isinstance(field.default, bool) else {}
-        flags.add_argument(
-            *names,
-            dest=field.name,
-            type=kind,
-            default=field.default,
-            help=f"default: {field.default}",
-            metavar="",
-            **bare,
-        )
+        default = "none" if field.default in (None, "") else str(field.default).lower()
+        _add_flag(flags, field.name, f"{field.metadata['help']} (default: {default})")
+    for name in REFUSED:
+        _add_flag(flags, name, argparse.SUPPRESS)
     add_hub_options(parser)
+    parser.set_defaults(wrong_usage=parser.error)
 
 
-def _flag(text: str) -> bool:
-    if text.lower() not in ("true", "false", "1", "0"):
-        raise argparse.ArgumentTypeError(f"expected true or false, got {text!r}")
-    return text.lower() in ("true", "1")
+def _add_flag(group: Any, name: str, text: str) -> None:
+    names = sorted({f"--{name}", f"--{name.replace('_', '-')}"}, reverse=True)
+    group.add_argument(*names, dest=f"flag_{name}", type=partial(_parsed, name), help=text, metavar="")
+
+
+def _parsed(name: str, text: str) -> Any:
+    from flowformers.serving.sources import parse
+
+    try:
+        return parse(name, text, f"--{name}")
+    except InvalidInput as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
+def prepare(words: Sequence[str]) -> list[str]:
+    """Booleans are given as --name or --name=value, so that a word after --name is a word of its own."""
+    from flowformers.serving.sources import kinds
+
+    booleans = {f"--{name}" for name, kind in kinds().items() if kind is bool}
+    return [f"{word}=true" if word.replace("-", "_").replace("__", "--", 1) in booleans else word for word in words]
+
+
+def _versions() -> str:
+    from importlib.metadata import PackageNotFoundError, version
+
+    from flowformers import __version__
+
+    try:
+        return f"flowformers {__version__}, TensorFlow {version('tensorflow')}"
+    except PackageNotFoundError:
+        return f"flowformers {__version__}, no TensorFlow"
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Export if needed, then serve until SIGTERM."""
-    require_tensorflow("serve")
-    from flowformers.serving import Settings, run
+    from flowformers.serving import Settings
+    from flowformers.serving.sources import collect, to_toml
 
-    base = servable_base(arguments.model, arguments.task, hub_options(arguments))
     flags = {
-        field.name: getattr(arguments, field.name)
-        for field in dataclasses.fields(Settings)
-        if field.name not in NOT_FLAGS
+        name.removeprefix("flag_"): value
+        for name, value in vars(arguments).items()
+        if name.startswith("flag_") and value is not None
     }
-    name = arguments.model_name or default_name(arguments.model)
-    return int(run(Settings(model_base_path=base, model_name=name, **flags)))
+    given = collect(flags, os.environ, Path(arguments.config) if arguments.config else None)
+    if arguments.model:
+        given |= _only_model(arguments.model, given)
+    if given.get("model_base_path") is None and given.get("model_config_file") is None:
+        arguments.wrong_usage("expected MODEL, --model_base_path or --model_config_file")
+    if arguments.print_config:
+        print(to_toml(Settings(**given)), end="")
+        return 0
+    require_tensorflow("serve")
+    from flowformers.serving import run
+
+    if arguments.model:
+        given["model_base_path"] = servable_base(arguments.model, arguments.task, hub_options(arguments))
+    return int(run(Settings(**given)))
+
+
+def _only_model(model: str, given: dict[str, Any]) -> dict[str, Any]:
+    """The settings that MODEL stands for."""
+    for name in ("model_config_file", "model_base_path"):
+        if given.get(name) is not None:
+            raise InvalidInput(f"expected MODEL or {name}, not both; got {model!r} and {str(given[name])!r}")
+    return {"model_base_path": Path(model), "model_name": given.get("model_name") or default_name(model)}
 
 
 def default_name(model: str) -> str:
