@@ -4,27 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
 import keras
 import tensorflow as tf
 
 from flowformers.checkpoint import h5_model_name
 from flowformers.errors import InvalidInput
-from flowformers.families import Family, PretrainedConfig
-from flowformers.heads import HeadSpec
+from flowformers.families import PretrainedConfig
 from flowformers.models import loading, saving
-from flowformers.models.execution import Request, run, without_states
+from flowformers.models.calling import CallConventions, MainLayer
 from flowformers.models.fitting import OwnLoss
-from flowformers.models.inputs import NOT_TENSORS, Arguments, read, spread, to_tensor
 from flowformers.models.naming import Slot, slots
-from flowformers.models.outputs import OUTPUTS, ModelOutput
+from flowformers.models.outputs import ModelOutput
 from flowformers.models.resizing import resize
 from flowformers.nn.encoder import Encoder
 from flowformers.types import Tensor
 
 
-class TFPreTrainedModel(OwnLoss, keras.Model):  # type: ignore[misc]
+class TFPreTrainedModel(CallConventions, OwnLoss, keras.Model):  # type: ignore[misc]
     """A Hugging Face encoder with a head, as a Keras 3 model.
 
     Call it as transformers 4 was called: tensors by position, by keyword, or in one dict or list. Where an
@@ -32,15 +30,18 @@ class TFPreTrainedModel(OwnLoss, keras.Model):  # type: ignore[misc]
     the dtype's minimum); asking for output_hidden_states or output_attentions runs the dense path.
     """
 
-    family: ClassVar[Family]
-    head_spec: ClassVar[HeadSpec]
+    main_layer: ClassVar[type[MainLayer]]
     config_class: ClassVar[type[PretrainedConfig]]
     base_model_prefix: ClassVar[str] = ""
-    call_names: ClassVar[tuple[str, ...]] = ()
     main_input_name = "input_ids"
     framework = "tf"
 
-    def __init__(self, config: PretrainedConfig, *, add_pooling_layer: bool = True, name: str | None = None) -> None:
+    def __init__(self, config: PretrainedConfig, add_pooling_layer: bool = True, name: str | None = None) -> None:
+        if not hasattr(self, "head_spec"):
+            raise InvalidInput(
+                f"{type(self).__name__} is what a family's models share: use one of them or TFAutoModel. "
+                f"A model of your own can extend one of them, or hold a {self.main_layer.__name__}"
+            )
         if not isinstance(config, self.config_class):
             raise InvalidInput(
                 f"expected a {self.config_class.__name__} for {type(self).__name__}; got {type(config).__name__}. "
@@ -53,10 +54,9 @@ class TFPreTrainedModel(OwnLoss, keras.Model):  # type: ignore[misc]
         self.name_or_path = ""
         # What serving_default takes; set it before saving to export more or fewer of call()'s inputs.
         self.serving_inputs: tuple[str, ...] = self.family.signature
-        numbers = self.family.encoder(config)
-        with_pooler = self.head_spec.pooler and add_pooling_layer
-        setattr(self, self.family.prefix, Encoder(numbers, with_pooler=with_pooler))
-        self.head = self.head_spec.layer(config, numbers)
+        encoder = self.main_layer(config, add_pooling_layer=self.head_spec.pooler and add_pooling_layer)
+        setattr(self, self.family.prefix, encoder)
+        self.head = self.head_spec.layer(config, encoder.spec)
         self.built = True
 
     @property
@@ -64,47 +64,8 @@ class TFPreTrainedModel(OwnLoss, keras.Model):  # type: ignore[misc]
         """The encoder, also found under the family's prefix (model.bert)."""
         return getattr(self, self.family.prefix)  # type: ignore[no-any-return]
 
-    # Calling
-
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """See call(). Arguments become one dict of tensors first: Keras takes no lists or strings by position."""
-        if type(self).call is not self._library_call():
-            return super().__call__(*args, **kwargs)
-        given = spread(self.call_names, args, kwargs)
-        tensors = {name: x for name, x in given.items() if name not in NOT_TENSORS and x is not None}
-        chosen = {name: x for name, x in given.items() if name in NOT_TENSORS and x is not None}
-        return super().__call__({name: to_tensor(name, x) for name, x in tensors.items()}, **chosen)
-
-    @classmethod
-    def _library_call(cls) -> Any:
-        return next(vars(base)["call"] for base in cls.__mro__ if "family" in vars(base))
-
-    def _answer(self, given: Mapping[str, Any]) -> ModelOutput | tuple[Any, ...]:
-        """The body of call(), which models/classes.py gives its signature."""
-        arguments = read(given, tuple(self.head_spec.labels))
-        wanted = self._options(arguments)
-        training = bool(given.get("training"))
-        labelled = bool(arguments.labels)
-        collect = wanted["output_hidden_states"] or wanted["output_attentions"]
-        dtype = tf.as_dtype(self.compute_dtype)
-        request = Request(collect=collect, training=training, labelled=labelled, dtype=dtype)
-        answers = run(self.base_model, self.head, self.head_spec, arguments.tensors, request)
-        loss = {"loss": self.head.loss(answers, self._labels(arguments))} if labelled else {}
-        kept = without_states(
-            answers, hidden_states=wanted["output_hidden_states"], attentions=wanted["output_attentions"]
-        )
-        output = OUTPUTS[self.head_spec.output](loss | kept)
-        return output if wanted["return_dict"] else output.to_tuple()
-
-    def _options(self, arguments: Arguments) -> dict[str, bool]:
-        given = arguments.options
-        return {name: bool(getattr(self.config, name) if given[name] is None else given[name]) for name in given}
-
-    def _labels(self, arguments: Arguments) -> Mapping[str, Tensor]:
-        missing = [name for name in self.head_spec.labels if name not in arguments.labels]
-        if missing:
-            raise InvalidInput(f"expected all of {', '.join(self.head_spec.labels)}; {', '.join(missing)} is missing")
-        return arguments.labels
+    def _run_encoder(self) -> Encoder:
+        return self.base_model
 
     # Serving
 
@@ -169,17 +130,6 @@ class TFPreTrainedModel(OwnLoss, keras.Model):  # type: ignore[misc]
         """How many numbers the weights hold."""
         weights = self.trainable_weights if only_trainable else self.weights
         return sum(int(tf.size(weight.value)) for weight in weights)
-
-    @classmethod
-    def from_config(cls, config: Any, **kwargs: Any) -> Self:
-        """A model with fresh weights, from a config object or from what get_config() returned."""
-        if isinstance(config, Mapping):
-            config = cls.config_class.from_dict(config["config"])
-        return cls(config, **kwargs)
-
-    def get_config(self) -> dict[str, Any]:
-        """What Keras needs to make the model anew."""
-        return {"config": self.config.to_dict()}
 
     @classmethod
     def from_pretrained(cls, pretrained_model_name_or_path: str | Path, *model_args: Any, **kwargs: Any) -> Any:

@@ -11,11 +11,12 @@ import keras
 from flowformers.families import Family, families, family_of
 from flowformers.heads import HeadSpec
 from flowformers.models.base import TFPreTrainedModel
+from flowformers.models.calling import MainLayer
 from flowformers.models.inputs import call_signature, spread
 
 
-def make_class(family: Family, suffix: str, spec: HeadSpec) -> type[TFPreTrainedModel]:
-    """The public class of one head, with call()'s parameters in transformers' order."""
+def make_class(family: Family, suffix: str, base: type, spec: HeadSpec) -> Any:
+    """A public class: one head of a family, or its main layer, with call()'s parameters in transformers' order."""
     tensors = (*family.arguments, *(family.decoder_arguments if spec.decoder else ()))
     signature = call_signature(tensors, tuple(spec.labels))
     names = tuple(signature.parameters)[1:]
@@ -26,31 +27,29 @@ def make_class(family: Family, suffix: str, spec: HeadSpec) -> type[TFPreTrained
     call.__signature__ = signature  # type: ignore[attr-defined]
     call.__doc__ = f"call{signature}: see TFPreTrainedModel; outputs: {spec.output}."
     name = f"TF{family.stem}{suffix}"
-    fields = {
-        "family": family,
-        "head_spec": spec,
-        "config_class": family.config_class,
-        "base_model_prefix": family.prefix,
-        "call_names": names,
-        "call": call,
-        "__module__": "flowformers",
-        "__doc__": f"{name}: {inspect.getdoc(TFPreTrainedModel)}",
-    }
-    made = type(name, (TFPreTrainedModel,), fields)
-    return keras.saving.register_keras_serializable(package="flowformers")(made)  # type: ignore[no-any-return]
+    shared = {"family": family, "config_class": family.config_class, "__module__": "flowformers"}
+    own = {"head_spec": spec, "call_names": names, "call": call, "__doc__": f"{name}: {inspect.getdoc(base)}"}
+    made = type(name, (base,), shared | own)
+    return keras.saving.register_keras_serializable(package="flowformers")(made)
+
+
+def family_classes(family: Family) -> dict[str, Any]:
+    """A family's main layer, the base class of its models, and a model for each head."""
+    main = make_class(family, "MainLayer", MainLayer, family.heads["Model"])
+    shared = {"family": family, "main_layer": main, "config_class": family.config_class}
+    shared |= {"base_model_prefix": family.prefix, "__module__": "flowformers", "__doc__": TFPreTrainedModel.__doc__}
+    base = type(f"TF{family.stem}PreTrainedModel", (TFPreTrainedModel,), shared)
+    models = [make_class(family, suffix, base, spec) for suffix, spec in family.heads.items()]
+    return {made.__name__: made for made in (main, base, *models)}
 
 
 @cache
-def classes() -> dict[str, type[TFPreTrainedModel]]:
-    """Every public model class by its name."""
-    return {
-        f"TF{family.stem}{suffix}": make_class(family, suffix, spec)
-        for family in families().values()
-        for suffix, spec in family.heads.items()
-    }
+def classes() -> dict[str, Any]:
+    """Every public class by its name."""
+    return {name: made for family in families().values() for name, made in family_classes(family).items()}
 
 
-def class_for(model_type: object, task: str) -> type[TFPreTrainedModel] | None:
+def class_for(model_type: object, task: str) -> Any:
     """The class of a family that an Auto class offers for a task ("ModelForMaskedLM"), or None."""
     family = family_of(model_type)
     for suffix, spec in family.heads.items():

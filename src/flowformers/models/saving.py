@@ -61,7 +61,7 @@ def save_pretrained(
 
 def library_class(model: Any) -> str:
     """The nearest public class: a user's subclass is recorded as what it extends."""
-    return next(cls.__name__ for cls in type(model).__mro__ if "family" in vars(cls))
+    return next(cls.__name__ for cls in type(model).__mro__ if "head_spec" in vars(cls))
 
 
 def tensors(model: Any) -> Iterator[tuple[Parameter, Array]]:
