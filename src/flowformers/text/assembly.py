@@ -27,10 +27,10 @@ Template = tuple[Piece, ...]
 def templates(settings: Mapping[str, Any] | None) -> tuple[Template, Template]:
     """The single and the pair form that a tokenizer.json's post_processor makes. Raises InvalidInput."""
     kind = (settings or {}).get("type")
-    if settings is None:
+    if settings is None or kind == "ByteLevel":  # which only moves offsets
         return (Piece(None, "A", 0),), (Piece(None, "A", 0), Piece(None, "B", 1))
     if kind == "Sequence":
-        useful = [one for one in settings["processors"] if one["type"] != "ByteLevel"]  # which only moves offsets
+        useful = [one for one in settings["processors"] if one["type"] != "ByteLevel"]
         return templates(useful[0] if useful else None)
     if kind in ("BertProcessing", "RobertaProcessing"):
         return _classic(settings["cls"][1], settings["sep"][1], roberta=kind.startswith("R"))

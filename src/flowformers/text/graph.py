@@ -12,6 +12,7 @@ import numpy as np
 from flowformers.errors import InvalidInput
 from flowformers.text.assembly import assemble, templates
 from flowformers.text.auto import AutoTokenizer
+from flowformers.text.bytelevel import ByteLevelBPE
 from flowformers.text.wordpiece import WordPiece
 from flowformers.types import Tensor
 
@@ -22,7 +23,7 @@ SAMPLES = (
     "don't ''s 's", "nul\0nul", "caf\u0065\u0301 e\u0301\u0327", "\u2e4f\u061d",
     "東京 한국어 😀👩\u200d👩 עברית", "１２３ ｆｕｌｌ", "antidisestablishmentarianism " * 3,
 )  # fmt: skip
-ALGORITHMS = {"WordPiece": WordPiece}
+ALGORITHMS: dict[str, Any] = {"BPE": ByteLevelBPE, "WordPiece": WordPiece}
 
 
 class TFTokenizer:

@@ -14,7 +14,8 @@ from flowformers.errors import InvalidInput
 from flowformers.types import Tensor
 
 SENTINELS = (0xC0, 0xC1, *range(0xF5, 0x100))
-SPACE = r"[\t\n\x{0b}\x{0c}\r \x{85}\x{a0}\x{1680}\x{2000}-\x{200a}\x{2028}\x{2029}\x{202f}\x{205f}\x{3000}]"
+WHITE_SPACE = (*range(9, 14), 0x20, 0x85, 0xA0, 0x1680, *range(0x2000, 0x200B), 0x2028, 0x2029, 0x202F, 0x205F, 0x3000)
+SPACE = "[" + "".join(rf"\x{{{code:x}}}" for code in WHITE_SPACE) + "]"
 
 
 @dataclass(frozen=True)
