@@ -21,6 +21,7 @@ SAMPLES = (
     "", "I love it.", "…", "Straße İstanbul ﬁne ²", "a\u00a0b\u200bc\u00ad d\ue000e\ufffdf",
     "ไ" * 60, "a" * 100, "a" * 101, "[SEP]x [MASK][CLS]<mask> <s></s>[UNK]", "\n\n x\t\r y ",
     "don't ''s 's", "nul\0nul", "caf\u0065\u0301 e\u0301\u0327", "\u2e4f\u061d",
+    "a\n\nb  c \u00a0d'll'sx ''re I'VE", "<mask>é \u0345<mask> \t <mask>½1st١ ",
     "東京 한국어 😀👩\u200d👩 עברית", "１２３ ｆｕｌｌ", "antidisestablishmentarianism " * 3,
 )  # fmt: skip
 ALGORITHMS: dict[str, Any] = {"BPE": ByteLevelBPE, "WordPiece": WordPiece}
@@ -41,6 +42,8 @@ class TFTokenizer:
             raise InvalidInput(f"expected a model of {', '.join(ALGORITHMS)} in tokenizer.json; got {kind}")
         if tokenizer.padding_side != "right" or tokenizer.truncation_side != "right":
             raise InvalidInput("expected padding_side and truncation_side right; left has no graph form here")
+        if tokenizer.pad_token_id is None:
+            raise InvalidInput("expected a pad_token in tokenizer_config.json that is in the vocabulary; there is none")
         self._single, self._pair = templates(settings.get("post_processor"))
         self.pad_id = int(tokenizer.pad_token_id)
         self.max_length = min(tokenizer.model_max_length, max_length or tokenizer.model_max_length)
