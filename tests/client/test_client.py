@@ -158,13 +158,13 @@ def test_waiting_ends_when_the_model_is_there(kind, tmp_path):
 def test_waiting_for_nothing_tells_what_was_seen(math, kind, arithmetic):
     math.wait_until_ready()
     with made(kind, arithmetic, "nope") as client:
-        found, text = refused(client.wait_until_ready, 0.3)
+        found, text = refused(client.wait_until_ready, 1)
     assert found is Kind.DEADLINE_EXCEEDED
     assert "last seen: NOT_FOUND" in text
 
 
-def test_texts_become_labels(kind, texts):
-    with made(kind, texts, "words") as client:
+def test_texts_become_labels(kind, words):
+    with made(kind, words, "words") as client:
         labels = client.classify(["I love it.", "Not for me."])
         full = client.predict(["I love it.", "Not for me."], signature="text")
         assert labels == [Label(*one) for one in zip(full["label"], full["score"].tolist(), strict=True)]
@@ -175,9 +175,9 @@ def test_texts_become_labels(kind, texts):
             client.classify(["Rain.", "Snow."], ["Sun."])
 
 
-def test_a_tokenizers_answer_goes_in_as_it_is(kind, texts, minilm):
-    batch = flowformers.AutoTokenizer.from_pretrained(str(minilm))(["I love it.", "No."], padding=True)
-    with made(kind, texts, "words") as client:
+def test_a_tokenizers_answer_goes_in_as_it_is(kind, words):
+    batch = flowformers.AutoTokenizer.from_pretrained(words.checkpoint)(["I love it.", "No."], padding=True)
+    with made(kind, words, "words") as client:
         ids, strings = client.predict(batch), client.predict(["I love it.", "No."], signature="text")
     np.testing.assert_allclose(ids["logits"], strings["logits"], atol=1e-5)
 

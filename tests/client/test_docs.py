@@ -18,19 +18,19 @@ def placed(code, server):
 
 
 @pytest.fixture
-def checkpoint(tmp_path, minilm, monkeypatch):
-    (tmp_path / "my_checkpoint").symlink_to(minilm)
+def checkpoint(tmp_path, words, monkeypatch):
+    (tmp_path / "my_checkpoint").symlink_to(words.checkpoint)
     monkeypatch.chdir(tmp_path)
 
 
 @pytest.mark.parametrize("code", blocks("py"))
-def test_client_blocks_run(code, texts, checkpoint):
-    exec(compile(placed(code, texts), "docs", "exec"), {"__name__": "__main__"})
+def test_client_blocks_run(code, words, checkpoint):
+    exec(compile(placed(code, words), "docs", "exec"), {"__name__": "__main__"})
 
 
-def test_the_example_prints_a_label_for_each_text(texts, capsys):
+def test_the_example_prints_a_label_for_each_text(words, capsys):
     main = runpy.run_path(str(ROOT / "examples" / "client.py"))["main"]
-    main("I love it.", "Not for me.", url=f"grpc://127.0.0.1:{texts.grpc_port}", model="words")
+    main("I love it.", "Not for me.", url=f"grpc://127.0.0.1:{words.grpc_port}", model="words")
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[0] in {"good", "bad", "ügly"} for line in lines] == [True, True]
     assert [line.split(maxsplit=2)[2] for line in lines] == ["I love it.", "Not for me."]

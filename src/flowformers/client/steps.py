@@ -75,7 +75,8 @@ class Session:
             except ServingError as error:
                 if error.kind in (Kind.UNAUTHENTICATED, Kind.PERMISSION_DENIED):
                     raise
-                seen = f"{error.kind.name}: {error}"
+                if error.kind is not Kind.DEADLINE_EXCEEDED:  # which is the end of our own patience
+                    seen = f"{error.kind.name}: {error}"
             else:
                 if any(one.state == "AVAILABLE" for one in found):
                     return None

@@ -20,6 +20,7 @@ from typing import Any
 from google.protobuf import any_pb2, descriptor_pb2, descriptor_pool, message_factory, wrappers_pb2
 
 WELL_KNOWN = {module.DESCRIPTOR.name for module in (any_pb2, wrappers_pb2)}
+APIS = "tensorflow_serving/apis/"  # the files that have a module beside this one
 SERIALIZED = re.compile(r"AddSerializedFile\((b'(?:[^'\\]|\\.)*'|b\"(?:[^\"\\]|\\.)*\")\)", re.DOTALL)
 
 
@@ -66,7 +67,15 @@ def messages(file: str) -> dict[str, Any]:
     """Every message class of a file by its short name."""
     register(file)
     found = descriptor_pool.Default().FindFileByName(file).message_types_by_name
-    return {name: message_factory.GetMessageClass(descriptor) for name, descriptor in found.items()}
+    return {name: message_class(descriptor) for name, descriptor in found.items()}
+
+
+def message_class(descriptor: Any) -> Any:
+    """The class of a descriptor, under the module where pickle finds it again, in another process too."""
+    found = message_factory.GetMessageClass(descriptor)
+    if not found.__module__ and descriptor.file.name.startswith(APIS):
+        found.__module__ = f"{__package__}.{Path(descriptor.file.name).stem}_pb2"
+    return found
 
 
 def getter(file: str) -> Callable[[str], Any]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import grpc
-from google.protobuf import message_factory
+
+from flowformers.wire.descriptors import message_class
 
 
 def stub_class(service: Any) -> type:
@@ -15,8 +16,8 @@ def stub_class(service: Any) -> type:
         for method in service.methods:
             call = channel.unary_unary(
                 f"/{service.full_name}/{method.name}",
-                request_serializer=message_factory.GetMessageClass(method.input_type).SerializeToString,
-                response_deserializer=message_factory.GetMessageClass(method.output_type).FromString,
+                request_serializer=message_class(method.input_type).SerializeToString,
+                response_deserializer=message_class(method.output_type).FromString,
             )
             setattr(self, method.name, call)
 
@@ -28,8 +29,8 @@ def add_to_server(service: Any, servicer: Any, server: Any) -> None:
     handlers = {
         method.name: grpc.unary_unary_rpc_method_handler(
             getattr(servicer, method.name),
-            request_deserializer=message_factory.GetMessageClass(method.input_type).FromString,
-            response_serializer=message_factory.GetMessageClass(method.output_type).SerializeToString,
+            request_deserializer=message_class(method.input_type).FromString,
+            response_serializer=message_class(method.output_type).SerializeToString,
         )
         for method in service.methods
     }
