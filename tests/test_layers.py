@@ -17,7 +17,7 @@ MAY = {
     "families": {"heads", "nn", "checkpoint"},
     "models": {"families", "heads", "nn", "checkpoint", "text"},
     "training": {"models", "families", "heads", "nn", "checkpoint"},
-    "export": {"models", "text", "checkpoint"},
+    "export": {"models", "text", "checkpoint", "wire"},
     "wire": set(),
     "serving": {"wire"},
     "client": {"wire"},

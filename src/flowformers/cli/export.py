@@ -31,13 +31,19 @@ def configure(parser: argparse.ArgumentParser) -> None:
         action=argparse.BooleanOptionalAction,
         help="signatures that take text: required, or left out (default: where they can be exact)",
     )
+    parser.add_argument(
+        "--min_serving",
+        "--min-serving",
+        metavar="2.X",
+        help="oldest TensorFlow Serving that must load the result: an op it has not is an error",
+    )
     add_hub_options(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Export and say where to."""
     require_tensorflow("export")
-    from flowformers.export import export_checkpoint
+    from flowformers.export import export_checkpoint, oldest_serving
 
     base = export_checkpoint(
         arguments.model,
@@ -46,7 +52,12 @@ def run(arguments: argparse.Namespace) -> int:
         task=arguments.task,
         text=True if arguments.default_signature == "text" else arguments.text,
         default_signature=arguments.default_signature,
+        min_serving=arguments.min_serving,
         **hub_options(arguments),
     )
-    print(f"{base / str(arguments.version)} is ready: serve it with `flowformers serve {base}` or TensorFlow Serving")
+    folder = base / str(arguments.version)
+    print(
+        f"{folder} is ready: serve it with `flowformers serve {base}` or TensorFlow Serving {oldest_serving(folder)} "
+        "or newer"
+    )
     return 0

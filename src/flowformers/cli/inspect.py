@@ -1,4 +1,4 @@
-"""flowformers inspect SAVED_MODEL: the signatures in saved_model_cli's form."""
+"""flowformers inspect SAVED_MODEL: the signatures in saved_model_cli's form; ops, precision, size, oldest server."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from flowformers.cli.tensorflow import require_tensorflow
-from flowformers.errors import CheckpointError, NotFound
+from flowformers.errors import NotFound
 
 INIT_OP = "__saved_model_init_op"
 
@@ -22,10 +22,15 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Print the signatures."""
+    """Print the signatures, and what the whole holds unless one of them was asked for."""
     require_tensorflow("inspect")
-    for meta_graph in read_saved_model(find(arguments.folder)).meta_graphs:
+    from flowformers.export import inspection, saved_model
+
+    path = find(arguments.folder)
+    for meta_graph in saved_model.read(path).meta_graphs:
         print("\n".join(lines(meta_graph, arguments.signature)))
+        if arguments.signature is None:
+            print("\n" + "\n".join(inspection.describe(path.parent, meta_graph)))
     return 0
 
 
@@ -38,17 +43,6 @@ def find(folder: Path) -> Path:
         if versions:
             return max(versions, key=lambda path: int(path.parent.name))
     raise NotFound(f"expected saved_model.pb in {folder}, or in a numbered version below it; there is none")
-
-
-def read_saved_model(path: Path) -> Any:
-    """The SavedModel message. Raises CheckpointError for a file that is none."""
-    from google.protobuf.message import DecodeError
-    from tensorflow.core.protobuf import saved_model_pb2
-
-    try:
-        return saved_model_pb2.SavedModel.FromString(path.read_bytes())
-    except DecodeError as error:
-        raise CheckpointError(f"{path} is not a SavedModel: {error}") from error
 
 
 def lines(meta_graph: Any, only: str | None = None) -> Iterator[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from flowformers.export.checkpoints import export_checkpoint
+from flowformers.export.inspection import oldest_serving
 from flowformers.export.write import write_saved_model
 
-__all__ = ["export_checkpoint", "write_saved_model"]
+__all__ = ["export_checkpoint", "oldest_serving", "write_saved_model"]

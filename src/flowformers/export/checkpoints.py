@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from flowformers.errors import FlowformersError
+from flowformers.export.compatibility import parse_release
 from flowformers.export.text import answer_of
 from flowformers.models import class_of
 from flowformers.text import AutoTokenizer, TFTokenizer
@@ -22,19 +23,28 @@ def export_checkpoint(
     task: str | None = None,
     text: bool | None = None,
     default_signature: str = "ids",
+    min_serving: str | None = None,
     **options: Any,
 ) -> Path:
     """Load a checkpoint with the class its folder names and save it, SavedModel included, to `out`.
 
     task: an Auto class' task ("sequence-classification") instead of config.architectures. text: add signatures that
     take text; None adds them where tokenizer and head have an exact text form and logs why not where they have none.
-    options: those of from_pretrained (revision, subfolder, token, ...). Returns out/saved_model, the base folder of
-    the versions.
+    min_serving: a TensorFlow Serving release that must be able to load it. options: those of from_pretrained
+    (revision, subfolder, token, ...). Returns out/saved_model, the base folder of the versions.
     """
+    if min_serving is not None:
+        parse_release(min_serving)  # a slip here should not cost the time to load a model
     model = class_of(source, task, **options).from_pretrained(source, **options)
     tokenizer = None if text is False else _tokenizer(model, source, options, required=bool(text))
     model.save_pretrained(
-        out, saved_model=True, version=version, tokenizer=tokenizer, default_signature=default_signature
+        out,
+        saved_model=True,
+        version=version,
+        tokenizer=tokenizer,
+        default_signature=default_signature,
+        examples=True,
+        min_serving=min_serving,
     )
     return out / "saved_model"
 

@@ -8,6 +8,7 @@ from typing import Any
 import tensorflow as tf
 
 from flowformers.errors import InvalidInput
+from flowformers.export.examples import example_signatures
 from flowformers.export.text import text_signatures
 from flowformers.types import Tensor
 
@@ -16,23 +17,30 @@ Body = Callable[[Mapping[str, Tensor]], Mapping[str, Tensor]]
 
 
 def signatures_of(
-    model: Any, given: Any = None, *, tokenizer: Any = None, default_signature: str = "ids"
+    model: Any,
+    given: Any = None,
+    *,
+    tokenizer: Any = None,
+    default_signature: str = "ids",
+    examples: bool | None = None,
 ) -> Signatures:
     """Signature name -> concrete function.
 
     In this order: what the caller gives (one function or a dict); the model's own `serving` where a subclass decorated
     it with @tf.function(input_signature=...); else model.input_signature as serving_default with an int64 twin. With a
     tokenizer also the text signatures; default_signature "text" makes serving_default the one that takes text, and
-    that of ids `ids`.
+    that of ids `ids`. examples adds a signature that takes tf.Examples to a classifier; None does where there is one
+    that takes text.
     """
     if default_signature not in ("ids", "text"):
         raise InvalidInput(f"expected a default_signature of ids or text; got {default_signature!r}")
     if default_signature == "text" and tokenizer is None:
         raise InvalidInput("default_signature text needs a tokenizer, and the checkpoint or call gave none")
     functions = _id_signatures(model, given)
-    if tokenizer is None:
-        return functions
-    functions |= text_signatures(model, tokenizer)
+    if tokenizer is not None:
+        functions |= text_signatures(model, tokenizer)
+    if examples or (examples is None and tokenizer is not None):
+        functions |= example_signatures(model, functions)
     if default_signature == "text":
         functions["ids"], functions["serving_default"] = functions["serving_default"], functions["text"]
     return functions

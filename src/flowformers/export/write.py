@@ -11,9 +11,14 @@ from typing import Any
 
 import tensorflow as tf
 
-from flowformers.errors import ExportError
+from flowformers.errors import ExportError, VerificationFailed
+from flowformers.export import saved_model
+from flowformers.export.compatibility import check
+from flowformers.export.functions import method_of
+from flowformers.export.samples import samples_of
 from flowformers.export.signatures import signatures_of
 from flowformers.export.verify import verify
+from flowformers.export.warmup import write_warmup
 from flowformers.progress import stage
 
 
@@ -25,22 +30,31 @@ def write_saved_model(
     signatures: Any = None,
     tokenizer: Any = None,
     default_signature: str = "ids",
+    examples: bool | None = None,
+    min_serving: str | None = None,
 ) -> Path:
-    """Write base/<version>/{saved_model.pb, variables, assets} and return that folder.
+    """Write base/<version>/{saved_model.pb, variables, assets, assets.extra} and return that folder.
 
     The new SavedModel is written to a temporary folder, reloaded and compared with the model, and only then takes the
-    place of an older one. tokenizer adds text signatures, see signatures_of. Raises ExportError (no space, no
-    permission) or VerificationFailed; the old export stays.
+    place of an older one. tokenizer and examples add signatures, see signatures_of. min_serving: a TensorFlow Serving
+    release ("2.12") that must be able to load it. Raises ExportError (no space, no permission, an op that no such
+    release has) or VerificationFailed; the old export stays.
     """
     if int(version) < 0:
         raise ExportError(f"expected a version of 0 or more; got {version}")
     target = base / str(int(version))
-    functions = signatures_of(model, signatures, tokenizer=tokenizer, default_signature=default_signature)
+    functions = signatures_of(
+        model, signatures, tokenizer=tokenizer, default_signature=default_signature, examples=examples
+    )
+    methods = {name: method_of(function) for name, function in functions.items()}
+    samples = samples_of(functions, model.config.vocab_size)
     with replacing(target) as fresh:
         with stage("Writing the SavedModel"):
             _save(model, functions, fresh)
+            check(saved_model.finish(fresh, methods), min_serving)
+            write_warmup(fresh, samples, methods)
         with stage("Comparing the SavedModel with the model"):
-            verify(fresh, functions, model)
+            verify(fresh, functions, samples)
     return target
 
 
@@ -54,7 +68,10 @@ def _save(model: Any, functions: dict[str, Any], folder: Path) -> None:
 
 @contextmanager
 def replacing(target: Path) -> Iterator[Path]:
-    """A fresh folder that becomes `target` when the block ends well; on a failed write `target` is untouched."""
+    """A fresh folder that becomes `target` when the block ends well; otherwise `target` is untouched.
+
+    The fresh folder is kept where what it holds answers differently, and removed after any other failure.
+    """
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         fresh = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
@@ -63,10 +80,15 @@ def replacing(target: Path) -> Iterator[Path]:
     try:
         yield fresh
         _swap(fresh, target)
+    except VerificationFailed:
+        raise
     except (OSError, tf.errors.OpError) as error:
         shutil.rmtree(fresh, ignore_errors=True)
         reason = getattr(error, "strerror", None) or getattr(error, "message", None) or error
         raise ExportError(f"could not write {target}: {reason}. What stood there before is unchanged") from error
+    except BaseException:
+        shutil.rmtree(fresh, ignore_errors=True)
+        raise
 
 
 def _swap(fresh: Path, target: Path) -> None:

@@ -23,14 +23,18 @@ def save_pretrained(
     signatures: Any = None,
     tokenizer: Any = None,
     default_signature: str = "ids",
+    examples: bool | None = None,
+    min_serving: str | None = None,
     safe_serialization: bool = False,
 ) -> None:
     """Write folder/config.json and folder/tf_model.h5 (model.safetensors with safe_serialization).
 
     With saved_model=True also folder/saved_model/<version>, with `signatures` if given, else the model's own. A
     tokenizer adds its own files and signatures that take text (docs/text.md); default_signature "text" makes one of
-    them serving_default. Raises ExportError when the disk is full or the written SavedModel answers differently; what
-    stood there before stays.
+    them serving_default. examples adds the signature that takes tf.Examples (docs/export.md). min_serving names a
+    TensorFlow Serving release that must be able to load the SavedModel. Raises ExportError when the disk is full, the
+    written SavedModel answers differently, or it holds an op that TensorFlow Serving has not; what stood there before
+    stays.
     """
     if folder.is_file():
         raise InvalidInput(f"expected a folder to save to; {folder} is a file")
@@ -56,6 +60,8 @@ def save_pretrained(
             signatures=signatures,
             tokenizer=tokenizer,
             default_signature=default_signature,
+            examples=examples,
+            min_serving=min_serving,
         )
 
 

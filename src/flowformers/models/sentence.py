@@ -142,7 +142,8 @@ class TFSentenceEncoder(keras.Model):  # type: ignore[misc]
         """Write a sentence-transformers folder; keywords as for models, safetensors unless told otherwise."""
         folder = Path(save_directory)
         kwargs.setdefault("safe_serialization", True)
-        export = {name: kwargs.pop(name) for name in ("signatures", "tokenizer", "default_signature") if name in kwargs}
+        names = ("signatures", "tokenizer", "default_signature", "examples", "min_serving")
+        export = {name: kwargs.pop(name) for name in names if name in kwargs}
         self.transformer.save_pretrained(folder, **kwargs)
         if self.tokenizer is not None:
             self.tokenizer.save_pretrained(folder)

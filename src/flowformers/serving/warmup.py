@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import tensorflow as tf
+from google.protobuf.message import DecodeError
 
 from flowformers.errors import Kind, ServingError
 from flowformers.types import Array
-from flowformers.wire import predict_pb2
+from flowformers.wire import prediction_log_pb2
 from flowformers.wire.json_form import DEFAULT_SIGNATURE
 from flowformers.wire.tensors import to_array
 
 LIMIT = 1000
-PREDICT_LOG, REQUEST = 6, 1  # field numbers of PredictionLog.predict_log and PredictLog.request
 
 
 def read_requests(path: Path) -> Iterator[tuple[str, dict[str, Array]]]:
@@ -23,33 +25,33 @@ def read_requests(path: Path) -> Iterator[tuple[str, dict[str, Array]]]:
         for index, record in enumerate(tf.data.TFRecordDataset(str(path)).as_numpy_iterator()):
             if index >= LIMIT:
                 raise ServingError(Kind.INVALID_ARGUMENT, f"{path} holds more than {LIMIT} records")
-            request = predict_pb2.PredictRequest.FromString(_field(_field(record, PREDICT_LOG), REQUEST))
-            name = request.model_spec.signature_name or DEFAULT_SIGNATURE
-            yield name, {key: to_array(value, key) for key, value in request.inputs.items()}
-    except (tf.errors.OpError, ValueError) as error:
+            yield from _requests(record)
+    except (tf.errors.OpError, ValueError, DecodeError) as error:
         raise ServingError(Kind.DATA_LOSS, f"{path} can't be read: {error}") from error
 
 
-def _field(content: bytes, number: int) -> bytes:
-    """The bytes of a length-delimited field: only these two of PredictionLog matter here."""
-    position = 0
-    while position < len(content):
-        tag, position = _varint(content, position)
-        if tag & 7 != 2:
-            raise ValueError(f"expected messages only in a PredictionLog; got wire type {tag & 7}")
-        length, position = _varint(content, position)
-        if tag >> 3 == number:
-            return content[position : position + length]
-        position += length
-    raise ValueError(f"field {number} is missing: only predict_log warm-up is supported")
+def _requests(record: bytes) -> Iterator[tuple[str, dict[str, Array]]]:
+    """What one PredictionLog asks; nothing where it is empty."""
+    log = prediction_log_pb2.PredictionLog.FromString(record)
+    kind = log.WhichOneof("log_type")
+    if kind is None:
+        return
+    if kind not in ("predict_log", "classify_log", "regress_log", "multi_inference_log"):
+        raise ValueError(f"{kind} is no request that warm-up can run")
+    request: Any = getattr(log, kind).request
+    if kind == "predict_log":
+        yield _signature(request), {key: to_array(value, key) for key, value in request.inputs.items()}
+    else:
+        asked = request.tasks if kind == "multi_inference_log" else [request]
+        yield from ((_signature(one), {"inputs": _examples(request.input)}) for one in asked)
 
 
-def _varint(content: bytes, position: int) -> tuple[int, int]:
-    value = shift = 0
-    while True:
-        if position >= len(content):
-            raise ValueError("the record ends early")
-        byte = content[position]
-        value, shift, position = value | (byte & 127) << shift, shift + 7, position + 1
-        if byte < 128:
-            return value, position
+def _signature(request: Any) -> str:
+    return request.model_spec.signature_name or DEFAULT_SIGNATURE
+
+
+def _examples(given: Any) -> Array:
+    """Serialized Examples [n]; a context goes in front of each, so that its own features win."""
+    listed = getattr(given, given.WhichOneof("kind") or "example_list")
+    context = listed.context.SerializeToString() if "context" in listed.DESCRIPTOR.fields_by_name else b""
+    return np.array([context + example.SerializeToString() for example in listed.examples], object)
