@@ -8,43 +8,18 @@
        ./predict my_model/saved_model/1 StatefulPartitionedCall_1 101 1045 2293 2009 102
 
    The second argument is the operation that `flowformers inspect` shows as the output's name, without its ":0". It prints
-   one logit a line. */
+   one logit a line. An export that also takes text needs OP_LIBRARIES, see classify.c. */
 
 #include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <tensorflow/c/c_api.h>
 
-static TF_Status *status;
-
-static void check(const char *what) {
-  if (TF_GetCode(status) != TF_OK) {
-    fprintf(stderr, "%s: %s\n", what, TF_Message(status));
-    exit(1);
-  }
-}
-
-static TF_Output find(TF_Graph *graph, const char *name) {
-  TF_Output output = {TF_GraphOperationByName(graph, name), 0};
-  if (output.oper == NULL) {
-    fprintf(stderr, "expected an operation %s in the graph; see flowformers inspect\n", name);
-    exit(1);
-  }
-  return output;
-}
+#include "session.h"
 
 int main(int argc, char **argv) {
   if (argc < 4) {
     fprintf(stderr, "usage: %s SAVED_MODEL OUTPUT_OPERATION ID ...\n", argv[0]);
     return 2;
   }
-  status = TF_NewStatus();
-  TF_Graph *graph = TF_NewGraph();
-  TF_SessionOptions *options = TF_NewSessionOptions();
-  const char *tags[] = {"serve"};
-  TF_Session *session = TF_LoadSessionFromSavedModel(options, NULL, argv[1], tags, 1, graph, NULL, status);
-  check(argv[1]);
+  Model model = open_model(argv[1]);
 
   const char *names[] = {"serving_default_input_ids", "serving_default_attention_mask",
                          "serving_default_token_type_ids"};
@@ -52,25 +27,21 @@ int main(int argc, char **argv) {
   TF_Output feeds[3];
   TF_Tensor *inputs[3];
   for (int n = 0; n < 3; ++n) {
-    feeds[n] = find(graph, names[n]);
+    feeds[n] = find(&model, names[n]);
     inputs[n] = TF_AllocateTensor(TF_INT32, shape, 2, sizeof(int32_t) * shape[1]);
     int32_t *values = TF_TensorData(inputs[n]);
     for (int i = 0; i < shape[1]; ++i) values[i] = n == 0 ? atoi(argv[3 + i]) : n == 1;
   }
-  TF_Output fetch = find(graph, argv[2]);
+  TF_Output fetch = find(&model, argv[2]);
   TF_Tensor *logits = NULL;
-  TF_SessionRun(session, NULL, feeds, inputs, 3, &fetch, &logits, 1, NULL, 0, NULL, status);
-  check("run");
+  TF_SessionRun(model.session, NULL, feeds, inputs, 3, &fetch, &logits, 1, NULL, 0, NULL, model.status);
+  check(&model, "run");
 
   const float *numbers = TF_TensorData(logits);
   for (size_t i = 0; i < TF_TensorByteSize(logits) / sizeof(float); ++i) printf("%.9g\n", numbers[i]);
 
   TF_DeleteTensor(logits);
   for (int n = 0; n < 3; ++n) TF_DeleteTensor(inputs[n]);
-  TF_CloseSession(session, status);
-  TF_DeleteSession(session, status);
-  TF_DeleteSessionOptions(options);
-  TF_DeleteGraph(graph);
-  TF_DeleteStatus(status);
+  close_model(&model);
   return 0;
 }
