@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from flowformers.errors import ExportError, VerificationFailed
 from flowformers.export import saved_model
-from flowformers.export.compatibility import check
+from flowformers.export.compatibility import check, parse_release
 from flowformers.export.functions import method_of
 from flowformers.export.samples import samples_of
 from flowformers.export.signatures import signatures_of
@@ -42,6 +42,8 @@ def write_saved_model(
     """
     if int(version) < 0:
         raise ExportError(f"expected a version of 0 or more; got {version}")
+    if min_serving is not None:
+        parse_release(min_serving)
     target = base / str(int(version))
     functions = signatures_of(
         model, signatures, tokenizer=tokenizer, default_signature=default_signature, examples=examples
