@@ -6,23 +6,22 @@ alone, is one token.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from flowformers.errors import InvalidInput
 from flowformers.text.bytewords import ALPHABET, ByteWords, Words
-from flowformers.text.sentencepiece import bpe_model
+from flowformers.text.lookup import lookup, table_of
+from flowformers.text.sentencepiece import model_file, tokenize
 from flowformers.text.specials import AddedToken, added_tokens
 from flowformers.text.tokens import Tokens
 from flowformers.text.trim import Trim, trims
 from flowformers.text.weaving import Woven
-from flowformers.text.wordpiece import tensorflow_text
 from flowformers.types import Array, Tensor
 
-STAND_IN = "\ue000"  # a letter that is never in a word; as token 0 it tells that a word has several
-LONGEST = 200  # bytes of an entry in the table of words, whose builder refuses more than 256
 LOWEST = -1e6  # the score of single bytes, below every merge's
 REFUSED = ("dropout", "continuing_subword_prefix", "end_of_word_suffix", "ignore_merges")
 
@@ -30,8 +29,8 @@ REFUSED = ("dropout", "continuing_subword_prefix", "end_of_word_suffix", "ignore
 class ByteLevelBPE:
     """text: string [n] -> ragged ids, without the post-processor's specials.
 
-    Made from a tokenizer.json; raises InvalidInput that names what it can't reproduce. Within, a token is a place in
-    one list: STAND_IN, the vocabulary's pieces, the added tokens, EDGE, and white space that an added token swallows.
+    Made from a tokenizer.json; raises InvalidInput that names what it can't reproduce. Within, a token is a number: 0
+    for none, then the vocabulary's pieces, the added tokens, EDGE, and white space that an added token swallows.
     """
 
     def __init__(self, settings: Mapping[str, Any]) -> None:
@@ -39,8 +38,8 @@ class ByteLevelBPE:
         vocab: dict[str, int] = settings["model"]["vocab"]
         pieces, added = _pieces(settings["model"]), _added(settings)
         self._words = ByteWords(added, add_prefix_space=settings["pre_tokenizer"].get("add_prefix_space", True))
-        self._model = bpe_model((one, LOWEST if len(one) == 1 else -float(n)) for n, one in enumerate(pieces))
-        self._table = _table([STAND_IN, *pieces, *self._words.letters])
+        self._model = model_file((one, LOWEST if len(one) == 1 else -float(n)) for n, one in enumerate(pieces))
+        self._table = table_of([*pieces, *self._words.letters])
         contents = ["", *pieces, *(token.content for token in added), "", ""]
         self._edge, self._swallowed = len(contents) - 2, len(contents) - 1
         self._ids = np.array([0, *(vocab[piece] for piece in pieces), *(token.id for token in added)], np.int32)
@@ -67,14 +66,13 @@ class ByteLevelBPE:
 
     def _woven(self, text: Tensor) -> tuple[Words, Woven]:
         words = self._words(text)
-        return words, Woven.of(words.text, self._looked_up(words), self._model)
+        return words, Woven.of(words.text, self._looked_up(words), partial(tokenize, self._model))
 
     def _looked_up(self, words: Words) -> Tensor:
         """int64 [w]: each word's token, 0 where it has several."""
         import tensorflow as tf
 
-        table = tensorflow_text().FastWordpieceTokenizer(model_buffer=self._table, no_pretokenization=True)
-        tokens = tf.cast(table.tokenize(words.text).values, tf.int64)
+        tokens = lookup(self._table, words.text)
         if not (self._left.any() or self._right.any()):
             return tokens
         beside = _next(tf.gather(self._left, tokens), False) | _previous(tf.gather(self._right, tokens), False)
@@ -179,20 +177,6 @@ def _pieces(model: Mapping[str, Any]) -> list[str]:
             f"{len(results) - len(set(results))} repeat another's result, which has no exact graph form"
         )
     return [*ALPHABET, *results]
-
-
-def _table(names: Iterable[str]) -> bytes:
-    """FastWordpiece's model with every name as a whole word and nothing else."""
-    fits = [name if len(name.encode()) <= LONGEST else f"{STAND_IN}{number}" for number, name in enumerate(names)]
-    made = tensorflow_text().FastWordpieceTokenizer(
-        vocab=fits,
-        suffix_indicator=STAND_IN * 2,
-        max_bytes_per_word=1 << 20,
-        unknown_token=STAND_IN,
-        no_pretokenization=True,
-        support_detokenization=False,
-    )
-    return bytes(made._model.numpy())
 
 
 def _flags(contents: Sequence[str], added: Sequence[AddedToken], is_set: Callable[[AddedToken], bool]) -> Array:

@@ -46,6 +46,11 @@ def build(characters: Mapping[int, str], invalid: Mapping[int, str]) -> bytes:
     return _flatbuffer(trie.units(), int(nul), bytes(pool))
 
 
+def trie(values: Array) -> Array:
+    """uint32. values: int64 [CODE_POINTS], of every character, or NONE."""
+    return _DoubleArray(values, {}).units()
+
+
 class _DoubleArray:
     """Positions: root, root's children, one leaf for each distinct value, then blocks of 64 children.
 

@@ -13,6 +13,7 @@ from flowformers.errors import InvalidInput
 from flowformers.text.assembly import assemble, templates
 from flowformers.text.auto import AutoTokenizer
 from flowformers.text.bytelevel import ByteLevelBPE
+from flowformers.text.unigram import Unigram
 from flowformers.text.wordpiece import WordPiece
 from flowformers.types import Tensor
 
@@ -22,9 +23,10 @@ SAMPLES = (
     "ไ" * 60, "a" * 100, "a" * 101, "[SEP]x [MASK][CLS]<mask> <s></s>[UNK]", "\n\n x\t\r y ",
     "don't ''s 's", "nul\0nul", "caf\u0065\u0301 e\u0301\u0327", "\u2e4f\u061d",
     "a\n\nb  c \u00a0d'll'sx ''re I'VE", "<mask>é \u0345<mask> \t <mask>½1st١ ",
+    "éééééé.... ]]]] LLLLLL", "Ａ\u0301e\u0301 \u0600e\u0301\u2581a\u2581\u2581b \u3000 ", "  <s> x </s>",
     "東京 한국어 😀👩\u200d👩 עברית", "１２３ ｆｕｌｌ", "antidisestablishmentarianism " * 3,
 )  # fmt: skip
-ALGORITHMS: dict[str, Any] = {"BPE": ByteLevelBPE, "WordPiece": WordPiece}
+ALGORITHMS: dict[str, Any] = {"BPE": ByteLevelBPE, "Unigram": Unigram, "WordPiece": WordPiece}
 
 
 class TFTokenizer:

@@ -14,8 +14,11 @@ NORMAL, UNKNOWN = 1, 2
 BPE = 2
 
 
-def bpe_model(pieces: Iterable[tuple[str, float]]) -> bytes:
-    """A model that merges the neighbours whose joint piece scores highest. Piece 0 is the unknown one, then pieces."""
+def model_file(pieces: Iterable[tuple[str, float]]) -> bytes:
+    """A BPE model that normalises nothing and merges the neighbours whose joint piece scores highest.
+
+    pieces: with their scores, numbered from 1, behind the unknown one.
+    """
     entries = [(chr(0x2047), 0.0, UNKNOWN), *((piece, score, NORMAL) for piece, score in pieces)]
     minus_one = b"\xff" * 9 + b"\x01"
     trainer = _varint(3, BPE) + _varint(40, 0) + b"".join(_key(field, 0) + minus_one for field in (41, 42, 43))

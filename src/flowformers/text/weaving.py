@@ -6,14 +6,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from flowformers.text.sentencepiece import tokenize
 from flowformers.types import Tensor
 
 
 @dataclass(frozen=True)
 class Woven:
     """words: int64 [w], each word's token; several: int64 [m], which words have more than one instead; pieces: ragged
-    int32 [m, (tokens)], these; first, after: int32 [w], where each word's tokens begin and end among the t of all."""
+    [m, (tokens)], these; first, after: int32 [w], where each word's tokens begin and end among the t of all."""
 
     words: Tensor
     several: Tensor
@@ -22,12 +21,12 @@ class Woven:
     after: Tensor
 
     @classmethod
-    def of(cls, text: Tensor, words: Tensor, model: bytes) -> Woven:
-        """text: string [w]; words: int64 [w], 0 where SentencePiece's model is to merge the word."""
+    def of(cls, text: Tensor, words: Tensor, cut: Callable[[Tensor], Any]) -> Woven:
+        """text: string [w]; words: int64 [w], 0 where `cut` makes the tokens: string [m] -> ragged [m, (tokens)]."""
         import tensorflow as tf
 
         several = tf.where(words == 0)[:, 0]
-        pieces = tokenize(model, tf.gather(text, several))
+        pieces = cut(tf.gather(text, several))
         counts = tf.cast(pieces.row_lengths(), tf.int32)
         counts = tf.tensor_scatter_nd_update(tf.ones_like(words, tf.int32), several[:, None], counts)
         after = tf.cumsum(counts)
@@ -58,5 +57,6 @@ class Woven:
 
         kept = tf.where(keep)[:, 0]
         until = tf.cumsum(tf.concat([[0], tf.cast(keep, tf.int64)], 0))
-        splits = tf.gather(until, tf.concat([[0], tf.gather(self.after, ends - 1)], 0))
+        after = tf.concat([[0], self.after], 0)  # the first texts may have no words
+        splits = tf.gather(until, tf.gather(after, tf.concat([[0], ends], 0)))
         return lambda x: tf.RaggedTensor.from_row_splits(tf.gather(x, kept), splits, validate=False)

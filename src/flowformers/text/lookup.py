@@ -1,0 +1,39 @@
+"""A table of words as one constant of the graph: FastWordpiece's model without any suffix."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from flowformers.errors import InvalidInput
+from flowformers.text.wordpiece import PRIVATE, tensorflow_text
+from flowformers.types import Tensor
+
+RESERVED = "\x11"  # FastWordpiece's own sign for the end of a word: no word may hold it
+LONGEST = 200  # bytes of an entry: the builder refuses more than 256
+
+
+def table_of(names: Iterable[str]) -> bytes:
+    """Words, numbered from 1. Longer ones than LONGEST are not found. Raises InvalidInput for RESERVED in one."""
+    names = list(names)
+    held = set("".join(names))
+    if RESERVED in held:
+        raise InvalidInput("the vocabulary holds U+0011, which has no exact graph form")
+    other = next(chr(code) for code in PRIVATE if chr(code) not in held)
+    fits = [name if len(name.encode()) <= LONGEST else f"{other}{number}" for number, name in enumerate(names)]
+    made = tensorflow_text().FastWordpieceTokenizer(
+        vocab=[other, *fits],
+        suffix_indicator=other * 2,
+        max_bytes_per_word=1 << 20,
+        unknown_token=other,
+        no_pretokenization=True,
+        support_detokenization=False,
+    )
+    return bytes(made._model.numpy())
+
+
+def lookup(table: bytes, words: Tensor) -> Tensor:
+    """words: string [w], none empty or with RESERVED in it. Returns int64 [w], each one's number, 0 where the table has none."""
+    import tensorflow as tf
+
+    found = tensorflow_text().FastWordpieceTokenizer(model_buffer=table, no_pretokenization=True).tokenize(words)
+    return tf.cast(found.values, tf.int64)
