@@ -32,7 +32,7 @@ def table_of(names: Iterable[str]) -> bytes:
 
 
 def lookup(table: bytes, words: Tensor) -> Tensor:
-    """words: string [w], none empty or with RESERVED in it. Returns int64 [w], each one's number, 0 where the table has none."""
+    """words: string [w], none empty or with RESERVED. Returns int64 [w], each one's number, 0 where there is none."""
     import tensorflow as tf
 
     found = tensorflow_text().FastWordpieceTokenizer(model_buffer=table, no_pretokenization=True).tokenize(words)
