@@ -1,6 +1,7 @@
 """Which TensorFlow Serving releases load a graph: its ops, attributes and dtypes against serving_ops.txt.
 
-The table stands for a server on a CPU. scripts/serving_ops writes it and says where it comes from.
+The table stands for a server on a CPU. scripts/serving_ops writes it and says where it comes from. A server ignores an
+attribute that it does not know, so one that is not at its default counts: the graph would mean something else.
 """
 
 from __future__ import annotations

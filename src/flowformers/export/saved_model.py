@@ -25,10 +25,10 @@ def read(path: Path) -> Any:
 
 
 def finish(folder: Path, methods: Mapping[str, str]) -> Any:
-    """Give signatures their method names, and let older releases load the graph. Returns the GraphDef as it is now.
+    """Give signatures their method names, and drop what older releases do not know. Returns the GraphDef as it is now.
 
     tf.saved_model.save calls every signature one of Predict, and TensorFlow from 2.15 on notes a name for debugging in
-    each variable, an attribute that older releases refuse.
+    each variable, an attribute that older releases log as an error and ignore.
     """
     from tensorflow.python.saved_model.fingerprinting_utils import write_fingerprint
 
