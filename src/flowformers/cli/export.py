@@ -37,13 +37,34 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="2.X",
         help="oldest TensorFlow Serving that must load the result: an op it has not is an error",
     )
+    _add_graph_options(parser)
     add_hub_options(parser)
+
+
+def _add_graph_options(parser: argparse.ArgumentParser) -> None:
+    graph = parser.add_argument_group("how the graph is stored and run (docs/performance.md)")
+    graph.add_argument(
+        "--weights",
+        choices=("constants", "variables"),
+        help="constants are packed once and not at every call (default: constants on a CPU, below 2 GB)",
+    )
+    graph.add_argument(
+        "--precision",
+        choices=("fp32", "bf16", "fp16", "int8"),
+        default="fp32",
+        help="of the encoder's blocks (default: fp32); what it changes is measured and printed",
+    )
+    graph.add_argument(
+        "--calibrate", metavar="FILE", type=Path, help="texts to measure the precision on, one a line: text<TAB>label"
+    )
+    graph.add_argument("--device", choices=("cpu", "gpu"), default="cpu", help="gpu: compiled by XLA (default: cpu)")
+    graph.add_argument("--batching", action="store_true", help="run concurrent requests together, inside the signature")
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Export and say where to."""
     require_tensorflow("export")
-    from flowformers.export import export_checkpoint, oldest_serving
+    from flowformers.export import Batching, Graph, export_checkpoint, oldest_serving, weights_of
 
     base = export_checkpoint(
         arguments.model,
@@ -53,11 +74,14 @@ def run(arguments: argparse.Namespace) -> int:
         text=True if arguments.default_signature == "text" else arguments.text,
         default_signature=arguments.default_signature,
         min_serving=arguments.min_serving,
+        precision=arguments.precision,
+        calibrate=arguments.calibrate,
+        graph=Graph(arguments.weights, arguments.device, Batching() if arguments.batching else None),
         **hub_options(arguments),
     )
     folder = base / str(arguments.version)
     print(
         f"{folder} is ready: serve it with `flowformers serve {base}` or TensorFlow Serving {oldest_serving(folder)} "
-        "or newer"
+        f"or newer. Weights are {weights_of(folder)}"
     )
     return 0

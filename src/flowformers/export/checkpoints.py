@@ -8,6 +8,8 @@ from typing import Any
 
 from flowformers.errors import FlowformersError
 from flowformers.export.compatibility import parse_release
+from flowformers.export.graph import DEFAULT, Graph
+from flowformers.export.precision import measure, write_report
 from flowformers.export.text import answer_of
 from flowformers.models import class_of
 from flowformers.text import AutoTokenizer, TFTokenizer
@@ -24,19 +26,26 @@ def export_checkpoint(
     text: bool | None = None,
     default_signature: str = "ids",
     min_serving: str | None = None,
+    precision: str = "fp32",
+    calibrate: Path | None = None,
+    graph: Graph = DEFAULT,
     **options: Any,
 ) -> Path:
     """Load a checkpoint with the class its folder names and save it, SavedModel included, to `out`.
 
     task: an Auto class' task ("sequence-classification") instead of config.architectures. text: add signatures that
     take text; None adds them where tokenizer and head have an exact text form and logs why not where they have none.
-    min_serving: a TensorFlow Serving release that must be able to load it. options: those of from_pretrained
-    (revision, subfolder, token, ...). Returns out/saved_model, the base folder of the versions.
+    precision: fp32, bf16, fp16 or int8; what it changes is measured on the texts of `calibrate` (lines of text, a tab
+    and a label that may be missing) or a few of ours, printed, and written to assets.extra/precision.json. graph: how
+    weights are stored and the model is run. min_serving: a TensorFlow Serving release that must be able to load it.
+    options: those of from_pretrained (revision, subfolder, token, ...). Returns out/saved_model, the base folder of
+    the versions.
     """
     if min_serving is not None:
         parse_release(min_serving)  # a slip here should not cost the time to load a model
-    model = class_of(source, task, **options).from_pretrained(source, **options)
+    model = class_of(source, task, **options).from_pretrained(source, precision=precision, **options)
     tokenizer = None if text is False else _tokenizer(model, source, options, required=bool(text))
+    report = None if precision == "fp32" and calibrate is None else measure(model, source, calibrate, options)
     model.save_pretrained(
         out,
         saved_model=True,
@@ -45,7 +54,10 @@ def export_checkpoint(
         default_signature=default_signature,
         examples=True,
         min_serving=min_serving,
+        graph=graph,
     )
+    if report is not None:
+        write_report(out / "saved_model" / str(version), report)
     return out / "saved_model"
 
 

@@ -24,27 +24,46 @@ def oldest_serving(folder: Path) -> str:
     return oldest(needs(meta.graph_def))
 
 
+def weights_of(folder: Path) -> str:
+    """What a SavedModel stores its weights as: "constants" or "variables"."""
+    return "variables" if _in_variables(folder) else "constants"
+
+
 def describe(folder: Path, meta_graph: Any) -> Iterator[str]:
     """Lines for `flowformers inspect`."""
     ops = Counter(node.op for node in nodes(meta_graph.graph_def))
     yield f"Ops: {', '.join(f'{op} x {count}' if count > 1 else op for op, count in sorted(ops.items()))}"
-    yield f"Precision: {', '.join(_precision(folder)) or 'no weights'}"
+    yield f"Precision: {', '.join(_precision(folder, meta_graph.graph_def)) or 'no weights'}"
     yield f"Size: {', '.join(_sizes(folder))}"
     yield f"Oldest TensorFlow Serving: {_oldest(meta_graph.graph_def)}"
 
 
-def _precision(folder: Path) -> Iterator[str]:
-    """The weights' dtypes, the one with most numbers first."""
+def _precision(folder: Path, graph: Any) -> Iterator[str]:
+    """The weights' dtypes, the one with most numbers first. Without variables constants are the weights."""
+    numbers = _in_variables(folder) or _in_constants(graph)
+    yield from (f"{dtype} x {count:,}" for dtype, count in numbers.most_common())
+
+
+def _in_variables(folder: Path) -> Counter[str]:
     prefix = folder / "variables" / "variables"
-    if not prefix.with_suffix(".index").is_file():
-        return
-    reader = tf.train.load_checkpoint(str(prefix))
     numbers: Counter[str] = Counter()
+    if not prefix.with_suffix(".index").is_file():
+        return numbers
+    reader = tf.train.load_checkpoint(str(prefix))
     dtypes = reader.get_variable_to_dtype_map()
     for name, shape in reader.get_variable_to_shape_map().items():
         if dtypes[name] != tf.string:  # the checkpoint's own account of objects
             numbers[dtypes[name].name] += int(np.prod(shape, dtype=np.int64))
-    yield from (f"{dtype} x {count:,}" for dtype, count in numbers.most_common())
+    return numbers
+
+
+def _in_constants(graph: Any) -> Counter[str]:
+    numbers: Counter[str] = Counter()
+    for tensor in (node.attr["value"].tensor for node in nodes(graph) if node.op == "Const"):
+        dtype, shape = tf.as_dtype(tensor.dtype), [axis.size for axis in tensor.tensor_shape.dim]
+        if shape and (dtype.is_floating or dtype == tf.int8):
+            numbers[dtype.name] += int(np.prod(shape, dtype=np.int64))
+    return numbers
 
 
 def _sizes(folder: Path) -> Iterator[str]:

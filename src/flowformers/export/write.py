@@ -15,6 +15,7 @@ from flowformers.errors import ExportError, VerificationFailed
 from flowformers.export import saved_model
 from flowformers.export.compatibility import check, parse_release
 from flowformers.export.functions import method_of
+from flowformers.export.graph import VARIABLES, Graph, tracing
 from flowformers.export.samples import samples_of
 from flowformers.export.signatures import signatures_of
 from flowformers.export.verify import verify
@@ -32,22 +33,25 @@ def write_saved_model(
     default_signature: str = "ids",
     examples: bool | None = None,
     min_serving: str | None = None,
+    graph: Graph | None = None,
 ) -> Path:
     """Write base/<version>/{saved_model.pb, variables, assets, assets.extra} and return that folder.
 
     The new SavedModel is written to a temporary folder, reloaded and compared with the model, and only then takes the
     place of an older one. tokenizer and examples add signatures, see signatures_of. min_serving: a TensorFlow Serving
-    release ("2.12") that must be able to load it. Raises ExportError (no space, no permission, an op that no such
-    release has) or VerificationFailed; the old export stays.
+    release ("2.12") that must be able to load it. graph: how weights are stored and the model is run, variables unless
+    given. Raises ExportError (no space, no permission, an op that no such release has) or VerificationFailed; the old
+    export stays.
     """
     if int(version) < 0:
         raise ExportError(f"expected a version of 0 or more; got {version}")
     if min_serving is not None:
         parse_release(min_serving)
     target = base / str(int(version))
-    functions = signatures_of(
-        model, signatures, tokenizer=tokenizer, default_signature=default_signature, examples=examples
-    )
+    with tracing(model, graph or VARIABLES):
+        functions = signatures_of(
+            model, signatures, tokenizer=tokenizer, default_signature=default_signature, examples=examples
+        )
     methods = {name: method_of(function) for name, function in functions.items()}
     samples = samples_of(functions, model.config.vocab_size)
     with replacing(target) as fresh:
@@ -63,7 +67,9 @@ def write_saved_model(
 def _save(model: Any, functions: dict[str, Any], folder: Path) -> None:
     module = tf.Module()
     # A function's variables must hang on the saved object; the Keras model itself would drag in its own machinery.
-    module.weights = [weight.value for weight in model.weights]
+    # Not function.variables: those that were only read to become constants are among them.
+    captured = {id(tensor) for function in functions.values() for tensor in function.captured_inputs}
+    module.weights = [weight.value for weight in model.weights if id(weight.value.handle) in captured]
     (folder / "assets").mkdir()
     tf.saved_model.save(module, str(folder), signatures=functions)
 

@@ -67,6 +67,18 @@ class TFPreTrainedModel(CallConventions, OwnLoss, keras.Model):  # type: ignore[
     def _run_encoder(self) -> Encoder:
         return self.base_model
 
+    @property
+    def precision(self) -> str:
+        """How the encoder's blocks are run: fp32, bf16, fp16 or int8 (docs/performance.md). Weights stay float32.
+
+        int8 quantises weights at their first use; set it again after changing them.
+        """
+        return self.base_model.precision
+
+    @precision.setter
+    def precision(self, name: str) -> None:
+        self.base_model.precision = name
+
     # Serving
 
     def serving(self, inputs: Mapping[str, Tensor]) -> Mapping[str, Tensor]:

@@ -10,11 +10,10 @@ import tensorflow as tf
 
 from flowformers.errors import InvalidInput
 from flowformers.heads import HeadSpec
+from flowformers.models.bodies import Tensors, through
 from flowformers.nn.encoder import Encoder, score_bias
 from flowformers.nn.packing import Layout, everything, real_tokens
 from flowformers.types import Tensor
-
-Tensors = Mapping[str, Tensor]
 
 
 @dataclass(frozen=True)
@@ -30,8 +29,19 @@ class Request:
 def run(encoder: Encoder, head: Any, spec: HeadSpec, tensors: Tensors, request: Request) -> dict[str, Any]:
     """The head's answers, then hidden_states (L + 1 of [B, S, H]) and attentions (L of [B, N, S, S]) if collected."""
     _check(tensors, spec)
+
+    def body(given: Tensors, *, dense: bool = False) -> dict[str, Any]:
+        return _answers(encoder, head, spec, given, request, dense=dense)
+
+    key = (id(encoder), id(head), encoder.precision, request)
+    return through(key, body, tensors, encoder.spec.max_length)
+
+
+def _answers(
+    encoder: Encoder, head: Any, spec: HeadSpec, tensors: Tensors, request: Request, *, dense: bool
+) -> dict[str, Any]:
     flat, choices = _flatten_choices(tensors) if spec.choices else (tensors, None)
-    dense = request.collect or (spec.couples_positions and (request.training or request.labelled))
+    dense |= request.collect or (spec.couples_positions and (request.training or request.labelled))
     batch, length = _sizes(flat)
     layout = _layout(flat.get("attention_mask"), batch, length, dense=dense)
     embedded = _embed(encoder, flat, layout, request)
@@ -82,23 +92,28 @@ def _flatten_choices(tensors: Tensors) -> tuple[dict[str, Tensor], Tensor]:
     return flat, tf.shape(source)[1]
 
 
-def _sizes(tensors: Tensors) -> tuple[Tensor, Tensor]:
-    shape = tf.shape(_source(tensors)[1])
-    return shape[0], shape[1]
+def _sizes(tensors: Tensors) -> tuple[Tensor | int, Tensor | int]:
+    """B and S; numbers where they are known, so that eager mode runs no op for a shape."""
+    source = _source(tensors)[1]
+    batch, length = source.shape[0], source.shape[1]
+    if batch is None or length is None:
+        dynamic = tf.shape(source)
+        batch, length = (dynamic[i] if size is None else size for i, size in enumerate((batch, length)))
+    return batch, length
 
 
-def _layout(mask: Tensor | None, batch: Tensor, length: Tensor, *, dense: bool) -> Layout:
+def _layout(mask: Tensor | None, batch: Tensor | int, length: Tensor | int, *, dense: bool) -> Layout:
     if mask is None or dense or mask.shape.rank != 2:
         return everything(batch, length)
     # A mask of another shape would pick wrong tokens without a word.
     checked = tf.debugging.assert_equal(
-        tf.shape(mask), tf.stack([batch, length]), message="attention_mask must have the shape of input_ids"
+        tf.shape(mask), [batch, length], message="attention_mask must have the shape of input_ids"
     )
     with tf.control_dependencies([checked] if checked is not None else []):
-        return real_tokens(tf.identity(mask))
+        return real_tokens(tf.identity(mask), batch, length)
 
 
-def _bias(encoder: Encoder, mask: Tensor | None, length: Tensor) -> Tensor | None:
+def _bias(encoder: Encoder, mask: Tensor | None, length: Tensor | int) -> Tensor | None:
     hidden = score_bias(mask, encoder.spec.causal, length)
     relative = encoder.relative_bias(length)
     if hidden is None or relative is None:
@@ -124,17 +139,17 @@ def _positions(encoder: Encoder, tensors: Tensors, layout: Layout) -> Tensor:
     """Returns int32 [B, S]. Raises where the sequence is longer than the position table."""
     given = tensors.get("position_ids")
     if given is not None:
-        return tf.broadcast_to(given, tf.stack([layout.batch, layout.length]))
-    length = _within(layout.length, encoder.spec.max_length)
+        return tf.broadcast_to(given, [layout.batch, layout.length])
+    length = within(layout.length, encoder.spec.max_length)
     return encoder.spec.positions.ids(tensors.get("input_ids"), layout.batch, length)
 
 
-def _within(length: Tensor, limit: int) -> Tensor:
+def within(length: Tensor | int, limit: int) -> Tensor | int:
+    """The length itself. Raises where it is longer than the position table, in eager mode, tracing or at run time."""
     message = f"the sequence is longer than the model's limit of {limit} tokens; truncate it (max_length={limit})"
-    known = tf.get_static_value(length)
-    if known is not None:
-        if known > limit:
-            raise InvalidInput(f"{message}; got {known}")
+    if isinstance(length, int):
+        if length > limit:
+            raise InvalidInput(f"{message}; got {length}")
         return length
     with tf.control_dependencies([tf.debugging.assert_less_equal(length, limit, message=message)]):
         return tf.identity(length)

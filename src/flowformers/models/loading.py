@@ -12,6 +12,7 @@ from flowformers.families import PretrainedConfig
 from flowformers.families._config import read_config
 from flowformers.models.naming import Slot, ignorable
 from flowformers.nn.parts import uninitialised
+from flowformers.nn.precision import checked
 from flowformers.progress import steps
 
 log = logging.getLogger("flowformers")
@@ -30,16 +31,19 @@ def from_pretrained(
     use_safetensors: bool | None = None,
     ignore_mismatched_sizes: bool = False,
     output_loading_info: bool = False,
+    precision: str = "fp32",
     **kwargs: Any,
 ) -> Any:
     """Load a model of class cls.
 
     name_or_path: a checkpoint folder or a Hub id; revision, subfolder, token, cache_dir, local_files_only and
     force_download choose among a repository's files. from_pt: PyTorch weights only (no PyTorch is needed either way).
+    precision: fp32, bf16, fp16 or int8, see TFPreTrainedModel.precision.
     Keywords that are fields of the config change it; the rest goes to the constructor. Returns the model, or with
     output_loading_info the model and the account. Raises NotFound, ConfigError, CheckpointError, or WeightsMismatch
     with every tensor that is missing or of the wrong shape.
     """
+    checked(precision)
     hub = {name: kwargs.pop(name) for name in HUB if kwargs.get(name) is not None}
     for name in (*HUB, *HARMLESS):
         kwargs.pop(name, None)
@@ -49,7 +53,7 @@ def from_pretrained(
         model = cls(settings, *model_args, **extra)
     with checkpoint.open_checkpoint(folder, use_safetensors=use_safetensors, from_pt=from_pt) as source:
         info = fill(model, source, ignore_mismatched_sizes=ignore_mismatched_sizes)
-    model.name_or_path = str(name_or_path)
+    model.name_or_path, model.precision = str(name_or_path), precision
     return (model, info) if output_loading_info else model
 
 

@@ -26,15 +26,16 @@ def save_pretrained(
     examples: bool | None = None,
     min_serving: str | None = None,
     safe_serialization: bool = False,
+    graph: Any = None,
 ) -> None:
     """Write folder/config.json and folder/tf_model.h5 (model.safetensors with safe_serialization).
 
     With saved_model=True also folder/saved_model/<version>, with `signatures` if given, else the model's own. A
     tokenizer adds its own files and signatures that take text (docs/text.md); default_signature "text" makes one of
     them serving_default. examples adds the signature that takes tf.Examples (docs/export.md). min_serving names a
-    TensorFlow Serving release that must be able to load the SavedModel. Raises ExportError when the disk is full, the
-    written SavedModel answers differently, or it holds an op that TensorFlow Serving has not; what stood there before
-    stays.
+    TensorFlow Serving release that must be able to load the SavedModel. graph: an export.Graph, how the SavedModel is
+    stored and run; with variables unless given. Raises ExportError when the disk is full, the written SavedModel
+    answers differently, or it holds an op that TensorFlow Serving has not; what stood there before stays.
     """
     if folder.is_file():
         raise InvalidInput(f"expected a folder to save to; {folder} is a file")
@@ -62,6 +63,7 @@ def save_pretrained(
             default_signature=default_signature,
             examples=examples,
             min_serving=min_serving,
+            graph=graph,
         )
 
 

@@ -54,6 +54,21 @@ class TFSentenceEncoder(keras.Model):  # type: ignore[misc]
         """The transformer's."""
         return self.transformer.config
 
+    @property
+    def base_model(self) -> Any:
+        """The encoder."""
+        return self.transformer.base_model
+
+    @property
+    def precision(self) -> str:
+        """The transformer's, see TFPreTrainedModel.precision."""
+        return self.transformer.precision  # type: ignore[no-any-return]
+
+    @precision.setter
+    def precision(self, name: str) -> None:
+        self.transformer.precision = name
+        self._compiled = tf.function(self.call, reduce_retracing=True)
+
     def call(self, inputs: Mapping[str, Tensor], training: bool = False) -> dict[str, Tensor]:
         """inputs: input_ids [B, S] and what else the transformer takes. Returns sentence_embedding, float32 [B, H]."""
         mask = inputs.get("attention_mask")
@@ -142,7 +157,7 @@ class TFSentenceEncoder(keras.Model):  # type: ignore[misc]
         """Write a sentence-transformers folder; keywords as for models, safetensors unless told otherwise."""
         folder = Path(save_directory)
         kwargs.setdefault("safe_serialization", True)
-        names = ("signatures", "tokenizer", "default_signature", "examples", "min_serving")
+        names = ("signatures", "tokenizer", "default_signature", "examples", "min_serving", "graph")
         export = {name: kwargs.pop(name) for name in names if name in kwargs}
         self.transformer.save_pretrained(folder, **kwargs)
         if self.tokenizer is not None:

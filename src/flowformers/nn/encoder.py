@@ -12,11 +12,12 @@ from typing import Any
 
 import tensorflow as tf
 
-from flowformers.errors import ConfigError
-from flowformers.nn.activations import activation
+from flowformers.errors import ConfigError, InvalidInput
+from flowformers.nn.activations import LOWEST, activation
 from flowformers.nn.packing import Layout
 from flowformers.nn.parts import Dense, Group, LayerNorm, Table, normal
 from flowformers.nn.positions import Absolute, AfterPad
+from flowformers.nn.precision import HALF, Products, products
 from flowformers.nn.relative import RelativeBuckets
 from flowformers.types import Tensor
 
@@ -92,7 +93,7 @@ class Embeddings(Group):
 
     def _types(self, token_type_ids: Tensor | None) -> Tensor:
         if token_type_ids is None:  # all zeros: one row for every token, no gather
-            return self.token_type_embeddings.embeddings.value[:1]
+            return self.token_type_embeddings.read("embeddings")[:1]
         return self.token_type_embeddings.look_up(token_type_ids)
 
 
@@ -110,31 +111,42 @@ class Attention(Group):
         self._heads, self._width = spec.num_attention_heads, width // spec.num_attention_heads
         self._hidden_dropout, self._attention_dropout = spec.hidden_dropout, spec.attention_dropout
 
-    def apply(self, hidden: Tensor, layout: Layout, bias: Tensor | None, *, training: bool) -> tuple[Tensor, Tensor]:
+    def apply(
+        self, hidden: Tensor, layout: Layout, bias: Tensor | None, products: Products, *, training: bool
+    ) -> tuple[Tensor, Tensor]:
         """hidden: [T, H]; bias: added to the scores, broadcast to [B, N, S, S]. Returns [T, H] and [B, N, S, S]."""
-        query = self._split(self.query.apply(hidden) * (self._width**-0.5), layout)
-        scores = tf.matmul(query, self._split(self.key.apply(hidden), layout), transpose_b=True)  # [B, N, S, S]
-        weights = self._softmax(scores, bias, training)
-        context = tf.matmul(weights, self._split(self.value.apply(hidden), layout))  # [B, N, S, D]
-        mixed = self.output_dense.apply(self._join(context, layout))
+        query, key, value = self._projections(hidden, layout, products)  # [B, N, S, D]
+        weights = self._softmax(tf.matmul(query, key, transpose_b=True), bias, training)
+        context = tf.matmul(weights, value)  # [B, N, S, D]
+        mixed = products.apply([self.output_dense], self._join(context, layout))
         mixed = dropout(mixed, self._hidden_dropout, training)
         return self.layer_norm.apply(mixed + hidden), weights
 
+    def _projections(self, hidden: Tensor, layout: Layout, products: Products) -> Sequence[Tensor]:
+        """Query, key and value, [B, N, S, D] each."""
+        layers = (self.query, self.key, self.value)
+        if not products.joins:
+            return [self._split(products.apply([layer], hidden), layout) for layer in layers]
+        shape = [layout.batch, layout.length, 3, self._heads, self._width]
+        spread = tf.reshape(layout.unpack(products.apply(layers, hidden)), shape)
+        return tf.unstack(tf.transpose(spread, [2, 0, 3, 1, 4]))  # type: ignore[no-any-return]
+
     def _softmax(self, scores: Tensor, bias: Tensor | None, training: bool) -> Tensor:
         # float32: half precision loses the small end of the softmax on long sequences.
-        wide = tf.cast(scores, tf.float32)
+        # Scaled here and not before: product, scale and bias are one op to TensorFlow's graph optimiser.
+        wide = tf.cast(scores, tf.float32) * (self._width**-0.5)
         weights = tf.nn.softmax(wide if bias is None else wide + bias)
         return tf.cast(dropout(weights, self._attention_dropout, training), scores.dtype)
 
     def _split(self, x: Tensor, layout: Layout) -> Tensor:
         """[T, H] -> [B, N, S, D]."""
-        shape = tf.stack([layout.batch, layout.length, self._heads, self._width])
+        shape = [layout.batch, layout.length, self._heads, self._width]
         return tf.transpose(tf.reshape(layout.unpack(x), shape), [0, 2, 1, 3])
 
     def _join(self, context: Tensor, layout: Layout) -> Tensor:
         """[B, N, S, D] -> [T, H]."""
         width = self._heads * self._width
-        joined = tf.reshape(tf.transpose(context, [0, 2, 1, 3]), tf.stack([layout.batch, layout.length, width]))
+        joined = tf.reshape(tf.transpose(context, [0, 2, 1, 3]), [layout.batch, layout.length, width])
         return tf.reshape(layout.pack(joined), [-1, width])
 
 
@@ -150,11 +162,14 @@ class Block(Group):
         self.layer_norm = LayerNorm(spec.hidden_size, epsilon=spec.layer_norm_eps)
         self._activation, self._rate = activation(spec.hidden_act), spec.hidden_dropout
 
-    def apply(self, hidden: Tensor, layout: Layout, bias: Tensor | None, *, training: bool) -> tuple[Tensor, Tensor]:
+    def apply(
+        self, hidden: Tensor, layout: Layout, bias: Tensor | None, products: Products, *, training: bool
+    ) -> tuple[Tensor, Tensor]:
         """hidden: [T, H]. Returns [T, H] and the attention weights [B, N, S, S]."""
-        attended, weights = self.attention.apply(hidden, layout, bias, training=training)
-        inner = self._activation(self.intermediate.apply(attended))  # [T, F]
-        outer = dropout(self.output_dense.apply(inner), self._rate, training)
+        attended, weights = self.attention.apply(hidden, layout, bias, products, training=training)
+        inner = self._activation(products.apply([self.intermediate], attended))  # [T, F]
+        outer = products.apply([self.output_dense], inner, LOWEST.get(self._activation))
+        outer = dropout(outer, self._rate, training)
         return self.layer_norm.apply(outer + attended), weights
 
 
@@ -197,33 +212,46 @@ class Encoder(Group):
         if with_pooler:
             self.pooler = Pooler(spec)
         self._spec = spec
+        self.precision = "fp32"
 
     @property
     def spec(self) -> EncoderSpec:
         """The numbers this encoder was made from."""
         return self._spec
 
+    @property
+    def precision(self) -> str:
+        """One of PRECISIONS: how the blocks are run. Embeddings and heads keep the dtype they have."""
+        return self._precision
+
+    @precision.setter
+    def precision(self, name: str) -> None:
+        self._products, self._precision = products(name), name
+
     def run(self, embedded: Tensor, layout: Layout, bias: Tensor | None, *, collect: bool, training: bool) -> Encoded:
         """embedded: [T, H]. collect keeps every layer's states [B, S, H] and weights [B, N, S, S]."""
-        hidden, states, attentions = embedded, [], []
+        if training and self._precision == "int8":
+            raise InvalidInput("a model of precision int8 can't be trained: load it with precision='fp32' or 'bf16'")
+        hidden, states, attentions = tf.cast(embedded, HALF.get(self._precision, embedded.dtype)), [], []
         for block in self.layer:
             if collect:
-                states.append(layout.unpack(hidden))
-            hidden, weights = block.apply(hidden, layout, bias, training=training)
+                states.append(tf.cast(layout.unpack(hidden), embedded.dtype))
+            hidden, weights = block.apply(hidden, layout, bias, self._products, training=training)
             if collect:
-                attentions.append(weights)
+                attentions.append(tf.cast(weights, embedded.dtype))
+        hidden = tf.cast(hidden, embedded.dtype)
         if collect:
             states.append(layout.unpack(hidden))
         return Encoded(hidden, layout, tuple(states), tuple(attentions))
 
-    def relative_bias(self, length: Tensor) -> Tensor | None:
+    def relative_bias(self, length: Tensor | int) -> Tensor | None:
         """MPNet's bias [1, N, S, S], or None."""
         if self._spec.attention_bias is None:
             return None
         return self._spec.attention_bias.bias(self.relative_attention_bias, length)
 
 
-def score_bias(mask: Tensor | None, causal: bool, length: Tensor) -> Tensor | None:
+def score_bias(mask: Tensor | None, causal: bool, length: Tensor | int) -> Tensor | None:
     """What is added to the scores: 0 where a key may be seen, float32's minimum where not.
 
     mask: 0/1 [B, S], or [B, S, S] with one row of keys for each query, or None. Returns a shape that broadcasts to

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
-from flowformers.types import Tensor
+from flowformers.types import Array, Tensor
 
-Initializer = Callable[..., Any]
+Initializer = Any  # keras.initializers.Initializer
 
 _skip_initialisation: ContextVar[bool] = ContextVar("skip_initialisation", default=False)
+_constants: ContextVar[dict[Any, Tensor] | None] = ContextVar("constants", default=None)
 
 
 @contextmanager
@@ -27,9 +29,40 @@ def uninitialised() -> Iterator[None]:
         _skip_initialisation.reset(token)
 
 
+@contextmanager
+def weights_as_constants() -> Iterator[None]:
+    """Trace weights as constants of the graph, cast and joined beforehand. One graph at a time.
+
+    oneDNN packs a constant matrix once, and a variable at every call.
+    """
+    token = _constants.set({})
+    try:
+        yield
+    finally:
+        _constants.reset(token)
+
+
+def constant_weights() -> bool:
+    """Whether weights are being traced as constants."""
+    return _constants.get() is not None
+
+
+def constant(key: Any, make: Callable[[], Array]) -> Tensor:
+    """The constant of that key in the graph being traced; make() gives its value the first time."""
+    made = _constants.get()
+    if made is None:
+        raise RuntimeError("constant() outside of weights_as_constants()")
+    key = (tf.compat.v1.get_default_graph(), key)
+    if key not in made:
+        with tf.init_scope():  # variables are read outside the graph
+            value = make()
+        made[key] = tf.constant(value)
+    return made[key]
+
+
 def normal(stddev: float) -> Initializer:
     """Truncated normal at two standard deviations, as the TensorFlow models of transformers 4 start."""
-    return keras.initializers.TruncatedNormal(stddev=stddev)  # type: ignore[no-any-return]
+    return keras.initializers.TruncatedNormal(stddev=stddev)
 
 
 class Part(keras.layers.Layer):  # type: ignore[misc]
@@ -45,10 +78,18 @@ class Part(keras.layers.Layer):  # type: ignore[misc]
     def weight(self, name: str, shape: tuple[int, ...], initializer: Initializer, *, kind: str) -> Any:
         """A float variable of this part, registered under its kind (kernel, table, gamma, beta, bias)."""
         self.kinds[name] = kind
-        self._initializers[name] = initializer
+        # A clone draws numbers of its own; one initializer gives every weight of a shape the same ones.
+        self._initializers[name] = initializer = initializer.clone()
         start = "zeros" if _skip_initialisation.get() else initializer
         self.built = True
         return self.add_weight(name=name, shape=shape, initializer=start)
+
+    def read(self, name: str, dtype: Any = None) -> Tensor:
+        """A weight as it enters an op, of its own dtype or the one given."""
+        if constant_weights():
+            return constant((id(self), name, dtype), lambda: as_array(getattr(self, name), dtype))
+        value = getattr(self, name).value
+        return value if dtype is None or value.dtype == dtype else tf.cast(value, dtype)
 
     def replace_rows(self, name: str, rows: int) -> None:
         """Another number of rows for a weight: the old rows as far as they go, then freshly drawn ones."""
@@ -66,6 +107,12 @@ class Part(keras.layers.Layer):  # type: ignore[misc]
         variable.assign(self._initializers[name](variable.shape, dtype=variable.dtype))
 
 
+def as_array(variable: Any, dtype: Any = None) -> Array:
+    """A variable's value, of its own dtype or the one given."""
+    value = variable.numpy()
+    return value if dtype is None else value.astype(tf.as_dtype(dtype).as_numpy_dtype)
+
+
 class Dense(Part):
     """x W + b (kernel [inputs, units], bias [units])."""
 
@@ -76,8 +123,18 @@ class Dense(Part):
 
     def apply(self, x: Tensor) -> Tensor:
         """x: float [T, inputs]. Returns float [T, units]; MatMul and BiasAdd stay neighbours so that they fuse."""
-        kernel, bias = tf.cast(self.kernel.value, x.dtype), tf.cast(self.bias.value, x.dtype)
-        return tf.nn.bias_add(tf.matmul(x, kernel), bias)
+        return tf.nn.bias_add(tf.matmul(x, self.read("kernel", x.dtype)), self.read("bias", x.dtype))
+
+
+def apply_joined(layers: Sequence[Dense], x: Tensor) -> Tensor:
+    """Several dense layers on the same x as one product, while weights are constants.
+
+    x: float [T, inputs]. Returns float [T, units * layers].
+    """
+    key = (*map(id, layers), x.dtype)
+    kernel = constant((*key, "kernel"), lambda: np.concatenate([as_array(one.kernel, x.dtype) for one in layers], 1))
+    bias = constant((*key, "bias"), lambda: np.concatenate([as_array(one.bias, x.dtype) for one in layers]))
+    return tf.nn.bias_add(tf.matmul(x, kernel), bias)
 
 
 class LayerNorm(Part):
@@ -90,12 +147,25 @@ class LayerNorm(Part):
         self.beta = self.weight("beta", (width,), keras.initializers.Zeros(), kind="beta")
 
     def apply(self, x: Tensor) -> Tensor:
-        """x: float [..., H]. Returns the same shape and dtype; the moments are taken in float32."""
+        """x: float [T, H]. Returns the same shape and dtype; the moments are taken in float32."""
         wide = tf.cast(x, tf.float32)
-        mean = tf.reduce_mean(wide, axis=-1, keepdims=True)
-        variance = tf.reduce_mean(tf.math.squared_difference(wide, mean), axis=-1, keepdims=True)
-        scale = tf.math.rsqrt(variance + self.epsilon) * tf.cast(self.gamma.value, tf.float32)
-        return tf.cast((wide - mean) * scale + tf.cast(self.beta.value, tf.float32), x.dtype)
+        standard = self._as_batch_norm(wide) if constant_weights() else self._standardised(wide)
+        return tf.cast(standard * self.read("gamma", tf.float32) + self.read("beta", tf.float32), x.dtype)
+
+    def _standardised(self, x: Tensor) -> Tensor:
+        centred = x - tf.reduce_mean(x, axis=-1, keepdims=True)
+        return centred * tf.math.rsqrt(tf.reduce_mean(tf.square(centred), axis=-1, keepdims=True) + self.epsilon)
+
+    def _as_batch_norm(self, x: Tensor) -> Tensor:
+        """The same as a batch norm with a token for each channel: the form that TensorFlow's graph optimiser makes one
+        op of, gamma and beta included."""
+        rows = tf.shape(x)[0]
+        table = tf.reshape(x, tf.stack([1, rows, x.shape[-1], 1]))
+        ones, zeros = tf.fill([rows], 1.0), tf.fill([rows], 0.0)
+        normal = tf.raw_ops.FusedBatchNormV3(
+            x=table, scale=ones, offset=zeros, mean=[], variance=[], epsilon=self.epsilon, data_format="NCHW"
+        )
+        return tf.reshape(normal.y, tf.shape(x))
 
 
 class Table(Part):
@@ -108,7 +178,7 @@ class Table(Part):
 
     def look_up(self, ids: Tensor, *, training: bool = False) -> Tensor:
         """ids: int [...]. Returns float [..., width]. An id outside the table is InvalidArgument on CPU."""
-        found = tf.gather(self.embeddings.value, ids)
+        found = tf.gather(self.read("embeddings"), ids)
         if not training or self._pad_row is None:
             return found
         return tf.where(tf.equal(ids, self._pad_row)[..., None], tf.stop_gradient(found), found)
@@ -120,7 +190,7 @@ class Table(Part):
 
     def scores(self, x: Tensor) -> Tensor:
         """x: float [T, width]. Returns x times the table transposed, float [T, rows]: the tied output layer."""
-        return tf.matmul(x, tf.cast(self.embeddings.value, x.dtype), transpose_b=True)
+        return tf.matmul(x, self.read("embeddings", x.dtype), transpose_b=True)
 
 
 class Bias(Part):
@@ -132,7 +202,7 @@ class Bias(Part):
 
     def apply(self, x: Tensor) -> Tensor:
         """x: float [T, width]. Returns x plus the vector."""
-        return tf.nn.bias_add(x, tf.cast(self.bias.value, x.dtype))
+        return tf.nn.bias_add(x, self.read("bias", x.dtype))
 
     def resize(self, width: int) -> None:
         """Cut or extend the vector."""

@@ -23,9 +23,9 @@ class Absolute:
         """The row of the position table that belongs to padding and is not trained."""
         return None
 
-    def ids(self, input_ids: Tensor | None, batch: Tensor, length: Tensor) -> Tensor:
+    def ids(self, input_ids: Tensor | None, batch: Tensor | int, length: Tensor | int) -> Tensor:
         """Returns int32 [B, S]."""
-        return tf.broadcast_to(tf.range(length)[None, :], tf.stack([batch, length]))
+        return tf.broadcast_to(tf.range(length)[None, :], [batch, length])
 
 
 @dataclass(frozen=True)
@@ -44,10 +44,10 @@ class AfterPad:
         """The row of the position table that belongs to padding and is not trained."""
         return self.pad_id
 
-    def ids(self, input_ids: Tensor | None, batch: Tensor, length: Tensor) -> Tensor:
+    def ids(self, input_ids: Tensor | None, batch: Tensor | int, length: Tensor | int) -> Tensor:
         """Returns int32 [B, S]. Without ids padding can't be seen: pad_id + 1, pad_id + 2, ... for every row."""
         if input_ids is None:
             counted = tf.range(length)[None, :] + self.pad_id + 1
-            return tf.broadcast_to(counted, tf.stack([batch, length]))
+            return tf.broadcast_to(counted, [batch, length])
         real = tf.cast(tf.not_equal(input_ids, self.pad_id), tf.int32)
         return tf.cumsum(real, axis=1) * real + self.pad_id

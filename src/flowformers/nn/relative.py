@@ -40,7 +40,7 @@ class RelativeBuckets:
         logarithmic = np.minimum(exact + np.floor(np.maximum(grown, 0) + 1e-9), half - 1)
         return np.where(distance < exact, distance, logarithmic).astype(np.int32)
 
-    def bias(self, table: Table, length: Tensor) -> Tensor:
+    def bias(self, table: Table, length: Tensor | int) -> Tensor:
         """Returns float32 [1, N, S, S]."""
         positions = tf.range(length)
         relative = positions[None, :] - positions[:, None]  # key minus query

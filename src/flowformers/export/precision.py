@@ -1,0 +1,139 @@
+"""What a precision changes in a model's answers, measured and written beside the SavedModel."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from flowformers.errors import InvalidInput
+from flowformers.text import AutoTokenizer
+from flowformers.types import Array
+
+log = logging.getLogger("flowformers")
+
+REPORT = Path("assets.extra/precision.json")
+BATCH = 16
+TEXTS = (
+    "I love it.",
+    "Not one of them had a good word to say about it, and neither have I.",
+    "The committee will meet again in Geneva next week to discuss trade, fishing rights and the price of grain.",
+    "2 + 2 = 4, e.g. (see p. 17).",
+    "Who wrote the first symphony that is still played today?",
+    "A film that is neither funny nor sad, but somehow both.",
+    "Prices rose by 3.5% in the second quarter, the ministry said on Tuesday.",
+    "She said that nothing of the kind had ever happened before.",
+)
+
+
+def measure(model: Any, source: str, calibrate: Path | None, options: Mapping[str, Any]) -> dict[str, Any]:
+    """The differences between the model's answers and those of the same weights in fp32, output by output.
+
+    Texts and labels are those of `calibrate`, or a few of ours without labels. Accuracy is given where there are labels
+    and the model is a classifier. Raises InvalidInput for a file without texts or with labels that config.json has not.
+    """
+    texts, labels = read_texts(calibrate) if calibrate else (list(TEXTS), [])
+    tokenizer = AutoTokenizer.from_pretrained(source, **options)
+    lowered = _answers(model, tokenizer, texts)
+    with as_fp32(model):
+        exact = _answers(model, tokenizer, texts)
+    report: dict[str, Any] = {
+        "precision": model.precision,
+        "texts": len(texts),
+        "outputs": _differences(exact, lowered),
+    }
+    if labels:
+        expected = _numbers(model, labels)
+        report["accuracy"] = {"fp32": _accuracy(exact, expected), model.precision: _accuracy(lowered, expected)}
+    return report
+
+
+@contextmanager
+def as_fp32(model: Any) -> Iterator[None]:
+    """The model's blocks in fp32 for a while."""
+    precision = model.precision
+    model.precision = "fp32"
+    try:
+        yield
+    finally:
+        model.precision = precision
+
+
+def read_texts(path: Path) -> tuple[list[str], list[str]]:
+    """Texts and labels of a file with lines of text, a tab and a label. Labels: one for every text, or none at all."""
+    try:
+        rows = [line.split("\t") for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidInput(f"can't read texts from {path}: {error}") from error
+    widths = {len(row) for row in rows}
+    if widths not in ({1}, {2}):
+        raise InvalidInput(f"expected one text a line in {path}, each with a tab and a label or none with it")
+    return [row[0] for row in rows], [row[1].strip() for row in rows if len(row) == 2]
+
+
+def write_report(folder: Path, report: Mapping[str, Any]) -> None:
+    """folder/assets.extra/precision.json, and the same in the log."""
+    (folder / REPORT).parent.mkdir(exist_ok=True)
+    (folder / REPORT).write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+    for name, found in report["outputs"].items():
+        log.warning(
+            "%s against fp32 on %d texts: %s differs by at most %.2g, %.2g on average; its largest number is %.3g",
+            report["precision"], report["texts"], name, found["max_difference"], found["mean_difference"],
+            found["largest"],
+        )  # fmt: skip
+    for precision, share in report.get("accuracy", {}).items():
+        log.warning("accuracy in %s: %.4f", precision, share)
+
+
+def _answers(model: Any, tokenizer: Any, texts: Sequence[str]) -> dict[str, list[Array]]:
+    """Every output's answer to every text, padding left out."""
+    limit = model.base_model.spec.max_length
+    found: dict[str, list[Array]] = {}
+    for start in range(0, len(texts), BATCH):
+        batch = tokenizer(
+            list(texts[start : start + BATCH]), padding=True, truncation=True, max_length=limit, return_tensors="np"
+        )
+        inputs = {name: tf.constant(batch[name], tf.int32) for name in model.serving_inputs if name in batch}
+        for name, value in model.serving(inputs).items():
+            rows = zip(np.asarray(value, np.float32), batch["attention_mask"], strict=True)
+            found.setdefault(name, []).extend(_real(row, mask) for row, mask in rows)
+    return found
+
+
+def _real(row: Array, mask: Array) -> Array:
+    per_token = row.ndim > 0 and row.shape[0] == mask.shape[0]
+    return row[mask == 1] if per_token else row
+
+
+def _differences(exact: Mapping[str, list[Array]], lowered: Mapping[str, list[Array]]) -> dict[str, dict[str, float]]:
+    differences = {}
+    for name, rows in exact.items():
+        apart = np.concatenate([np.abs(a - b).ravel() for a, b in zip(rows, lowered[name], strict=True)])
+        differences[name] = {
+            "max_difference": float(apart.max()),
+            "mean_difference": float(apart.mean()),
+            "largest": float(max(np.abs(row).max() for row in rows)),
+        }
+    return differences
+
+
+def _numbers(model: Any, labels: Sequence[str]) -> Array:
+    known = {str(name): index for name, index in model.config.label2id.items()}
+    known |= {str(index): index for index in range(model.config.num_labels)}
+    unknown = sorted(set(labels) - set(known))
+    if unknown:
+        raise InvalidInput(f"expected labels of {', '.join(known)}; got {', '.join(unknown)}")
+    return np.array([known[label] for label in labels])
+
+
+def _accuracy(answers: Mapping[str, list[Array]], expected: Array) -> float:
+    logits = answers.get("logits")
+    if logits is None or logits[0].ndim != 1:
+        raise InvalidInput("labels are for sequence classification: give texts without labels")
+    return float(np.mean(np.argmax(np.stack(logits), axis=-1) == expected))

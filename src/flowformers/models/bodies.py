@@ -1,0 +1,66 @@
+"""One function for the whole model, shared by everything that calls it while a SavedModel is traced."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
+from contextvars import ContextVar
+from typing import Any
+
+import tensorflow as tf
+
+from flowformers.nn.parts import weights_as_constants
+from flowformers.types import Tensor
+
+Tensors = Mapping[str, Tensor]
+# Named tensors -> named answers; dense=True computes padding, too.
+Body = Callable[..., dict[str, Any]]
+# limit: the longest sequence, in tokens.
+Wrap = Callable[[Body, int], Body]
+
+
+class _Functions:
+    def __init__(self, wrap: Wrap) -> None:
+        self._wrap, self._traced = wrap, dict[Any, Any]()
+
+    def call(self, key: Any, body: Body, tensors: Tensors, limit: int) -> dict[str, Any]:
+        specs = {name: _free(name, value) for name, value in sorted(tensors.items())}
+        key = (key, tuple(specs.items()))
+        if key not in self._traced:
+            wrapped = self._wrap(body, limit)
+            with tf.init_scope():  # a function of its own, not one inside the signature that comes first
+                function = tf.function(lambda given: wrapped(given), autograph=False)
+                self._traced[key] = function.get_concrete_function(specs)
+        return dict(self._traced[key](dict(tensors)))
+
+
+def _free(name: str, value: Tensor) -> Any:
+    return tf.TensorSpec([None, None, *value.shape[2:]], value.dtype, name=name)
+
+
+_functions: ContextVar[_Functions | None] = ContextVar("functions", default=None)
+
+
+def inline(body: Body, limit: int) -> Body:
+    """The body as it is."""
+    return body
+
+
+@contextmanager
+def one_function(wrap: Wrap = inline, *, constants: bool) -> Iterator[None]:
+    """Whatever calls a model here calls one traced function of it, so that signatures share its weights and graph.
+
+    wrap: what goes around the body, as batching does. constants: trace weights as constants.
+    """
+    token = _functions.set(_Functions(wrap))
+    try:
+        with weights_as_constants() if constants else nullcontext():
+            yield
+    finally:
+        _functions.reset(token)
+
+
+def through(key: Any, body: Body, tensors: Tensors, limit: int) -> dict[str, Any]:
+    """body(tensors), by way of the shared function of that key where there is one."""
+    functions = _functions.get()
+    return body(tensors) if functions is None else functions.call(key, body, tensors, limit)
