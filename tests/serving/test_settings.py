@@ -42,6 +42,14 @@ DEFAULTS = {
 }
 SERVINGS_FLAGS = [
     *DEFAULTS,
+    "grpc_socket_path",
+    "grpc_channel_arguments",
+    "grpc_max_threads",
+    "rest_api_num_threads",
+    "enable_grpc_healthcheck_service",
+    "enable_signature_method_name_check",
+    "enable_serialization_as_tensor_content",
+    "ssl_config_file",
     "model_config_file_poll_wait_seconds",
     "enable_profiler",
     "use_alts_credentials",

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from flowformers.errors import Kind, ServingError
-from flowformers.wire import json_form
+from flowformers.wire import json_answer, json_form
 
 X = {"x": "float32"}
 TWO = {"a": "float32", "b": "int32"}
@@ -38,11 +38,11 @@ def outcome(body, **dtypes):
 
 
 def rows(**outputs):
-    return json_form.predictions({name: np.asarray(value) for name, value in outputs.items()}, rows=True)
+    return json_answer.predictions({name: np.asarray(value) for name, value in outputs.items()}, rows=True)
 
 
 def columns(**outputs):
-    return json_form.predictions({name: np.asarray(value) for name, value in outputs.items()}, rows=False)
+    return json_answer.predictions({name: np.asarray(value) for name, value in outputs.items()}, rows=False)
 
 
 # What a request says

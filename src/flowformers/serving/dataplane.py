@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from flowformers.errors import Kind, ServingError
+from flowformers.serving import inference
+from flowformers.serving.inference import Classes, Values
 from flowformers.serving.lifecycle import Status
+from flowformers.serving.model_config import models_of
+from flowformers.serving.pace import Pace
 from flowformers.serving.repository import Repository
 from flowformers.serving.servable import Servable, Signature
 from flowformers.types import Array
@@ -23,6 +28,23 @@ class Target:
 
 
 @dataclass(frozen=True)
+class Limits:
+    """deadline: on time.monotonic's clock, None is none; size: of the request in bytes."""
+
+    deadline: float | None = None
+    size: int = 0
+
+    def remaining_ms(self) -> int:
+        """Time for the graph; 0 is no limit. Raises ServingError where it is over: such a request is not run."""
+        if self.deadline is None:
+            return 0
+        left = self.deadline - time.monotonic()
+        if left <= 0:
+            raise ServingError(Kind.DEADLINE_EXCEEDED, "the time limit was over before the request could run")
+        return max(1, round(left * 1000))
+
+
+@dataclass(frozen=True)
 class Answer:
     """Outputs with the version that gave them."""
 
@@ -30,16 +52,33 @@ class Answer:
     version: int
 
 
-class Dataplane:
-    """Predict, metadata and status on a repository."""
+@dataclass(frozen=True)
+class Task:
+    """One part of a multi-inference: a signature and its method, inference.CLASSIFY or inference.REGRESS."""
 
-    def __init__(self, repository: Repository) -> None:
-        self._repository = repository
+    signature_name: str
+    method_name: str
+
+
+NO_LIMITS = Limits()
+
+
+class Dataplane:
+    """Predict, classify, regress, metadata and status on a repository. Raises ServingError for what can't be done."""
+
+    def __init__(self, repository: Repository, *, check_method_names: bool = False) -> None:
+        self._repository, self._check_method_names = repository, check_method_names
+        self._paces: dict[tuple[Target, str], Pace] = {}
 
     def dtypes(self, target: Target, signature_name: str) -> Mapping[str, str]:
-        """The inputs of a signature with NumPy dtype names. Raises ServingError."""
+        """The inputs of a signature with NumPy dtype names."""
         with self._repository.use(target.name, target.version, target.label) as servable:
-            return _signature(servable, signature_name, Kind.INVALID_ARGUMENT, REST_UNKNOWN).dtypes
+            return _signature(servable, signature_name, *REST_UNKNOWN).dtypes
+
+    def short(self, target: Target, signature_name: str, size: int) -> bool:
+        """Whether a request of so many bytes takes less than handing it to another thread, as far as is known."""
+        pace = self._paces.get((target, signature_name))
+        return pace is not None and pace.short(size)
 
     def predict(
         self,
@@ -48,13 +87,69 @@ class Dataplane:
         inputs: Mapping[str, Array],
         *,
         output_filter: Sequence[str] = (),
+        limits: Limits = NO_LIMITS,
     ) -> Answer:
-        """Run a signature. Raises ServingError for unknown names, wrong inputs, and what the graph refuses."""
+        """Run a signature; inputs with a default may be left out."""
         with self._repository.use(target.name, target.version, target.label) as servable:
-            signature = _signature(servable, signature_name, Kind.FAILED_PRECONDITION, GRPC_UNKNOWN)
-            _check_inputs(signature, inputs)
-            outputs = _outputs(signature, output_filter)
-            return Answer(servable.run(signature, inputs, outputs), servable.version)
+            signature = _signature(servable, signature_name, *GRPC_UNKNOWN)
+            self._paces[target, signature_name] = servable.pace(signature_name)
+            return _run(servable, signature, _with_defaults(signature, inputs), output_filter, limits)
+
+    def predict_typed(
+        self,
+        target: Target,
+        signature_name: str,
+        read: Callable[[Mapping[str, str]], Mapping[str, Array]],
+        *,
+        limits: Limits = NO_LIMITS,
+    ) -> Answer:
+        """As predict, for inputs that can be read only with their dtypes: read(NumPy names by input) -> arrays."""
+        with self._repository.use(target.name, target.version, target.label) as servable:
+            signature = _signature(servable, signature_name, *REST_UNKNOWN)
+            self._paces[target, signature_name] = servable.pace(signature_name)
+            return _run(servable, signature, read(signature.dtypes), (), limits)
+
+    def classify(
+        self, target: Target, signature_name: str, examples: Sequence[bytes], limits: Limits = NO_LIMITS
+    ) -> tuple[Classes, int]:
+        """Labels and scores of serialized tf.Examples, and the version."""
+        task = Task(signature_name, inference.CLASSIFY)
+        (found,), version = self._infer(target, [task], examples, limits, EXAMPLE_UNKNOWN)
+        assert isinstance(found, Classes)
+        return found, version
+
+    def regress(
+        self, target: Target, signature_name: str, examples: Sequence[bytes], limits: Limits = NO_LIMITS
+    ) -> tuple[Values, int]:
+        """A value for each serialized tf.Example, and the version."""
+        task = Task(signature_name, inference.REGRESS)
+        (found,), version = self._infer(target, [task], examples, limits, EXAMPLE_UNKNOWN)
+        assert isinstance(found, Values)
+        return found, version
+
+    def multi_inference(
+        self, target: Target, tasks: Sequence[Task], examples: Sequence[bytes], limits: Limits = NO_LIMITS
+    ) -> tuple[list[Classes | Values], int]:
+        """Results in the order of the tasks, of one run of the graph, and the version."""
+        return self._infer(target, tasks, examples, limits, TASK_UNKNOWN)
+
+    def _infer(
+        self,
+        target: Target,
+        tasks: Sequence[Task],
+        examples: Sequence[bytes],
+        limits: Limits,
+        unknown: tuple[Kind, str],
+    ) -> tuple[list[Classes | Values], int]:
+        with self._repository.use(target.name, target.version, target.label) as servable:
+            plans = []
+            for task in tasks:
+                signature = _signature(servable, task.signature_name, *unknown)
+                plans.append(inference.plan(signature, task.method_name, check_name=self._check_method_names))
+            joint = inference.join(plans)
+            inputs = {inference.INPUTS: inference.as_tensor(examples)}
+            outputs = _run(servable, joint, inputs, (), limits).outputs
+            return [inference.result(plan, outputs, len(examples)) for plan in plans], servable.version
 
     def metadata(self, target: Target) -> tuple[int, dict[str, Any]]:
         """The version and its SignatureDefs by name."""
@@ -65,9 +160,15 @@ class Dataplane:
         """Every version, or the one asked for; a label is ignored, as TensorFlow Serving does."""
         return self._repository.statuses(target.name, target.version)
 
+    def reload(self, config: Any) -> None:
+        """Serve the models of a ModelServerConfig and no others; returns when those that are new are available."""
+        self._repository.reload(models_of(config))
 
-REST_UNKNOWN = 'Serving signature name: "{}" not found in signature def'
-GRPC_UNKNOWN = 'Serving signature key "{}" not found.'
+
+REST_UNKNOWN = Kind.INVALID_ARGUMENT, 'Serving signature name: "{}" not found in signature def'
+GRPC_UNKNOWN = Kind.FAILED_PRECONDITION, 'Serving signature key "{}" not found.'
+EXAMPLE_UNKNOWN = Kind.INVALID_ARGUMENT, "No signature was found with the name: {}"
+TASK_UNKNOWN = Kind.INVALID_ARGUMENT, "Requested signature not found in model graph: {}"
 
 
 def _signature(servable: Servable, name: str, kind: Kind, text: str) -> Signature:
@@ -77,20 +178,32 @@ def _signature(servable: Servable, name: str, kind: Kind, text: str) -> Signatur
     return found
 
 
-def _check_inputs(signature: Signature, inputs: Mapping[str, Array]) -> None:
-    missing = sorted(set(signature.inputs) - set(inputs))
+def _run(
+    servable: Servable, signature: Signature, inputs: Mapping[str, Array], output_filter: Sequence[str], limits: Limits
+) -> Answer:
+    outputs = _outputs(signature, output_filter)
+    found = servable.run(signature, inputs, outputs, timeout_ms=limits.remaining_ms(), size=limits.size)
+    return Answer(found, servable.version)
+
+
+def _with_defaults(signature: Signature, inputs: Mapping[str, Array]) -> Mapping[str, Array]:
+    """The inputs with defaults for those left out. Raises ServingError where names do not fit."""
+    if inputs.keys() == signature.inputs.keys():
+        return inputs
+    missing = sorted(set(signature.inputs) - set(inputs) - set(signature.defaults))
     extra = sorted(set(inputs) - set(signature.inputs))
-    if len(inputs) != len(signature.inputs):
+    if missing and len(missing) == len(extra):
+        raise ServingError(
+            Kind.INVALID_ARGUMENT,
+            f"Signature input alias: {missing[0]}(feed name: {signature.inputs[missing[0]]}) not found in request",
+        )
+    if missing or extra:
         raise ServingError(
             Kind.INVALID_ARGUMENT,
             f"input size does not match signature: {len(inputs)}!={len(signature.inputs)} "
             f"Sent extra: {{{','.join(extra)}}}. Missing but required: {{{','.join(missing)}}}.",
         )
-    if missing:
-        raise ServingError(
-            Kind.INVALID_ARGUMENT,
-            f"Signature input alias: {missing[0]}(feed name: {signature.inputs[missing[0]]}) not found in request",
-        )
+    return {name: signature.defaults[name] for name in signature.inputs if name not in inputs} | dict(inputs)
 
 
 def _outputs(signature: Signature, wanted: Sequence[str]) -> list[str]:

@@ -3,96 +3,135 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from concurrent.futures import Executor
+import logging
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from typing import Any
 
 import grpc
 from google.protobuf import any_pb2
 
-from flowformers.errors import Kind, ServingError
-from flowformers.serving.dataplane import Dataplane, Target
-from flowformers.wire import get_model_metadata_pb2, get_model_status_pb2, predict_pb2
+from flowformers.errors import FlowformersError, Kind, ServingError
+from flowformers.serving.dataplane import NO_LIMITS, Dataplane, Limits, Target, Task
+from flowformers.serving.execution import Execution
+from flowformers.serving.inference import Classes, Values
+from flowformers.wire import (
+    classification_pb2,
+    get_model_metadata_pb2,
+    get_model_status_pb2,
+    inference_pb2,
+    model_management_pb2,
+    predict_pb2,
+    regression_pb2,
+)
 from flowformers.wire.codes import grpc_code
+from flowformers.wire.examples import fill_classifications, fill_regressions, serialized
 from flowformers.wire.json_form import DEFAULT_SIGNATURE
-from flowformers.wire.model_service_pb2_grpc import add_ModelServiceServicer_to_server
-from flowformers.wire.prediction_service_pb2_grpc import add_PredictionServiceServicer_to_server
-from flowformers.wire.tensors import to_array, to_proto
+from flowformers.wire.tensors import to_array, write_proto
 
+log = logging.getLogger("flowformers.serving")
 BY_NUMBER = {code.value[0]: code for code in grpc.StatusCode}
 TEXT_LIMIT = 1024
-OPTIONS = [
-    ("grpc.max_receive_message_length", 2**31 - 1),
-    ("grpc.max_send_message_length", -1),
-    ("grpc.so_reuseport", 0),
-]
+INLINE_BYTES = 64 * 2**10
+PredictResponse = predict_pb2.PredictResponse
+Work = Callable[[Any, Limits], Any]
+Run = Callable[[Callable[[], Any]], Awaitable[Any]]
+
+
+async def _at_once(work: Callable[[], Any]) -> Any:
+    return work()
 
 
 class GrpcApi:
     """Both services over a dataplane."""
 
-    def __init__(self, dataplane: Dataplane, executor: Executor) -> None:
-        self._dataplane, self._executor = dataplane, executor
-
-    def server(self) -> Any:
-        """A grpc.aio server with both services; ports are the caller's business."""
-        server = grpc.aio.server(options=OPTIONS)
-        add_PredictionServiceServicer_to_server(self, server)
-        add_ModelServiceServicer_to_server(self, server)
-        return server
+    def __init__(self, dataplane: Dataplane, execution: Execution, *, tensor_content: bool = False) -> None:
+        self._dataplane, self._execution, self._tensor_content = dataplane, execution, tensor_content
 
     async def Predict(self, request: Any, context: Any) -> Any:
         return await self._answer(self._predict, request, context)
 
-    async def GetModelMetadata(self, request: Any, context: Any) -> Any:
-        return await self._answer(self._metadata, request, context)
-
-    async def GetModelStatus(self, request: Any, context: Any) -> Any:
-        return await self._answer(self._status, request, context)
-
     async def Classify(self, request: Any, context: Any) -> Any:
-        await context.abort(grpc.StatusCode.UNIMPLEMENTED, "Classify is not served yet; use Predict")
+        return await self._answer(self._classify, request, context)
 
     async def Regress(self, request: Any, context: Any) -> Any:
-        await context.abort(grpc.StatusCode.UNIMPLEMENTED, "Regress is not served yet; use Predict")
+        return await self._answer(self._regress, request, context)
 
     async def MultiInference(self, request: Any, context: Any) -> Any:
-        await context.abort(grpc.StatusCode.UNIMPLEMENTED, "MultiInference is not served yet; use Predict")
+        return await self._answer(self._multi_inference, request, context)
+
+    async def GetModelMetadata(self, request: Any, context: Any) -> Any:
+        return await self._answer(self._metadata, request, context, _at_once)
+
+    async def GetModelStatus(self, request: Any, context: Any) -> Any:
+        return await self._answer(self._status, request, context, _at_once)
 
     async def HandleReloadConfigRequest(self, request: Any, context: Any) -> Any:
-        await context.abort(grpc.StatusCode.UNIMPLEMENTED, "HandleReloadConfigRequest is not served yet")
+        # It waits until models are loaded, so it must not hold a thread that answers requests.
+        return await self._answer(self._reload, request, context, asyncio.to_thread)
 
-    async def _answer(self, work: Callable[[Any], Any], request: Any, context: Any) -> Any:
-        """Run in the executor; a ServingError becomes its status."""
+    async def _answer(self, work: Work, request: Any, context: Any, run: Run | None = None) -> Any:
+        """The work's answer; a ServingError becomes its status, anything else is a mistake of ours."""
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._executor, work, request)
-        except ServingError as error:
-            text = str(error)
-            if len(text) > TEXT_LIMIT:
-                text = text[:TEXT_LIMIT] + "...TRUNCATED"
-            await context.abort(BY_NUMBER[grpc_code(error.kind)], text)
+            if request is None:
+                raise ServingError(Kind.INTERNAL, "the request's bytes are no message of this method")
+            left = context.time_remaining()
+            limits = Limits(None if left is None else time.monotonic() + left, request.ByteSize())
+            if run is None:
+                run = _at_once if self._is_short(request, limits.size) else self._execution.run
+            return await run(partial(work, request, limits))
+        except FlowformersError as error:
+            await context.abort(BY_NUMBER[grpc_code(error.kind)], _cut(str(error)))
+        except Exception as error:
+            log.exception("a gRPC request failed")
+            await context.abort(grpc.StatusCode.INTERNAL, _cut(f"internal error: {type(error).__name__}"))
 
-    def _predict(self, request: Any) -> Any:
+    def _is_short(self, request: Any, size: int) -> bool:
+        if size > INLINE_BYTES or not isinstance(request, predict_pb2.PredictRequest):
+            return False
+        spec = request.model_spec
+        return self._dataplane.short(_target(request), spec.signature_name or DEFAULT_SIGNATURE, size)
+
+    def _predict(self, request: Any, limits: Limits = NO_LIMITS) -> Any:
         target, name = _target(request), request.model_spec.signature_name or DEFAULT_SIGNATURE
         inputs = {key: to_array(value, key) for key, value in request.inputs.items()}
-        answer = self._dataplane.predict(target, name, inputs, output_filter=list(request.output_filter))
-        response = predict_pb2.PredictResponse()
-        response.model_spec.name, response.model_spec.signature_name = target.name, name
-        response.model_spec.version.value = answer.version
+        answer = self._dataplane.predict(target, name, inputs, output_filter=request.output_filter, limits=limits)
+        response = PredictResponse()
+        _fill_spec(response.model_spec, target.name, name, answer.version)
         for key, value in answer.outputs.items():
-            response.outputs[key].CopyFrom(to_proto(value))
+            write_proto(value, response.outputs[key], as_content=self._tensor_content)
         return response
 
-    def _metadata(self, request: Any) -> Any:
+    def _classify(self, request: Any, limits: Limits) -> Any:
+        target, name = _target(request), request.model_spec.signature_name or DEFAULT_SIGNATURE
+        found, version = self._dataplane.classify(target, name, serialized(request.input), limits)
+        response = classification_pb2.ClassificationResponse()
+        _fill_spec(response.model_spec, target.name, name, version)
+        fill_classifications(response.result, found.labels.tolist(), found.scores.tolist())
+        return response
+
+    def _regress(self, request: Any, limits: Limits) -> Any:
+        target, name = _target(request), request.model_spec.signature_name or DEFAULT_SIGNATURE
+        found, version = self._dataplane.regress(target, name, serialized(request.input), limits)
+        response = regression_pb2.RegressionResponse()
+        _fill_spec(response.model_spec, target.name, name, version)
+        fill_regressions(response.result, found.values.tolist())
+        return response
+
+    def _multi_inference(self, request: Any, limits: Limits) -> Any:
+        tasks = _tasks(request)
+        target = _target(request.tasks[0])
+        found, version = self._dataplane.multi_inference(target, tasks, serialized(request.input), limits)
+        response = inference_pb2.MultiInferenceResponse()
+        for task, one in zip(tasks, found, strict=True):
+            _fill_result(response.results.add(), one)
+            _fill_spec(response.results[-1].model_spec, target.name, task.signature_name, version)
+        return response
+
+    def _metadata(self, request: Any, limits: Limits) -> Any:
         target = _target(request)
-        fields = list(request.metadata_field)
-        if not fields:
-            raise ServingError(
-                Kind.INVALID_ARGUMENT, "GetModelMetadataRequest must specify at least one metadata_field"
-            )
-        for field in fields:
-            if field != "signature_def":
-                raise ServingError(Kind.INVALID_ARGUMENT, f"Metadata field {field} is not supported")
+        _check_fields(request.metadata_field)
         version, signatures = self._dataplane.metadata(target)
         found = get_model_metadata_pb2.SignatureDefMap()
         for name, definition in signatures.items():
@@ -104,12 +143,26 @@ class GrpcApi:
         response.metadata["signature_def"].CopyFrom(packed)
         return response
 
-    def _status(self, request: Any) -> Any:
+    def _status(self, request: Any, limits: Limits) -> Any:
         response = get_model_status_pb2.GetModelStatusResponse()
         for status in self._dataplane.status(_target(request)):
             entry = response.model_version_status.add(version=status.version, state=status.state.value)
             entry.status.error_code, entry.status.error_message = grpc_code(status.kind), status.message
         return response
+
+    def _reload(self, request: Any, limits: Limits) -> Any:
+        if request.config.WhichOneof("config") != "model_config_list":
+            raise ServingError(
+                Kind.INVALID_ARGUMENT,
+                "Request passed to this method is not supported by HandleReloadConfigRequest: "
+                "expected a config with a model_config_list",
+            )
+        self._dataplane.reload(request.config)
+        return model_management_pb2.ReloadConfigResponse(status={})
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= TEXT_LIMIT else text[:TEXT_LIMIT] + "...TRUNCATED"
 
 
 def _target(request: Any) -> Target:
@@ -118,6 +171,44 @@ def _target(request: Any) -> Target:
     spec = request.model_spec
     if not spec.name:
         raise ServingError(Kind.INVALID_ARGUMENT, "ModelSpec has no name specified.")
-    version = spec.version.value if spec.HasField("version") else None
-    label = spec.version_label if spec.WhichOneof("version_choice") == "version_label" else None
-    return Target(spec.name, version, label)
+    choice = spec.WhichOneof("version_choice")
+    version = spec.version.value if choice == "version" else None
+    return Target(spec.name, version, spec.version_label if choice == "version_label" else None)
+
+
+def _fill_spec(spec: Any, name: str, signature_name: str, version: int) -> None:
+    spec.name, spec.signature_name, spec.version.value = name, signature_name, version
+
+
+def _tasks(request: Any) -> list[Task]:
+    """The tasks of a MultiInferenceRequest. Raises ServingError for none, two models, or a signature twice."""
+    tasks = [Task(task.model_spec.signature_name or DEFAULT_SIGNATURE, task.method_name) for task in request.tasks]
+    if not tasks:
+        raise ServingError(Kind.INVALID_ARGUMENT, "expected at least one task in a MultiInferenceRequest")
+    models = {task.model_spec.name for task in request.tasks}
+    if len(models) > 1:
+        raise ServingError(
+            Kind.INVALID_ARGUMENT, "All ModelSpecs in a MultiInferenceRequest must access the same model name."
+        )
+    names = [task.signature_name for task in tasks]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise ServingError(Kind.INVALID_ARGUMENT, f"Duplicate evaluation of signature: {twice}")
+    return tasks
+
+
+def _fill_result(result: Any, found: Classes | Values) -> None:
+    if isinstance(found, Classes):
+        result.classification_result.SetInParent()
+        fill_classifications(result.classification_result, found.labels.tolist(), found.scores.tolist())
+    else:
+        result.regression_result.SetInParent()
+        fill_regressions(result.regression_result, found.values.tolist())
+
+
+def _check_fields(fields: Sequence[str]) -> None:
+    if not fields:
+        raise ServingError(Kind.INVALID_ARGUMENT, "GetModelMetadataRequest must specify at least one metadata_field")
+    for field in fields:
+        if field != "signature_def":
+            raise ServingError(Kind.INVALID_ARGUMENT, f"Metadata field {field} is not supported")

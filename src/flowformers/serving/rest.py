@@ -1,90 +1,112 @@
-"""REST: paths, bodies and codes (TF Serving protocol, sections 2, 4, 6, 8, 9). Only converts."""
+"""REST: paths, bodies and codes (TF Serving protocol, sections 2, 4, 6 to 9). Only converts."""
 
 from __future__ import annotations
 
-import asyncio
 import json
+import logging
 import re
+import time
 import zlib
-from concurrent.futures import Executor
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 from urllib.parse import unquote
 
-from starlette.applications import Starlette
-from starlette.requests import Request
-from starlette.responses import Response
-from starlette.routing import Route
-
-from flowformers.errors import Kind, ServingError
-from flowformers.serving.dataplane import Dataplane, Target
+from flowformers.errors import FlowformersError, Kind, ServingError
+from flowformers.serving.dataplane import Dataplane, Limits, Target
 from flowformers.serving.lifecycle import Status
-from flowformers.wire import json_form
+from flowformers.wire import json_answer, json_examples, json_form
 from flowformers.wire.codes import http_status
 
-MODEL = r"/v1/models/(?P<name>[^/:]+)(?:/versions/(?P<version>\d+)|/labels/(?P<label>[^/:]+))?"
-PREDICT = re.compile(MODEL + r":(?P<verb>predict|classify|regress)", re.IGNORECASE)
+log = logging.getLogger("flowformers.serving")
+MODEL = r"/v1/models/(?P<name>[^/:]+)(?:/versions/(?P<version>[0-9]+)|/labels/(?P<label>[^/:]+))?"
+INFER = re.compile(MODEL + r":(?P<verb>predict|classify|regress)", re.IGNORECASE)
 METADATA = re.compile(MODEL + r"/metadata", re.IGNORECASE)
 STATUS = re.compile(MODEL, re.IGNORECASE)
-METHODS = ["GET", "POST", "PUT", "DELETE", "PATCH", "HEAD", "OPTIONS"]
 UNPACKED_LIMIT = 100 * 2**20
-CORS = {
-    "access-control-allow-origin": "*",
-    "access-control-allow-methods": "POST, GET",
-    "access-control-allow-headers": "Content-Type",
-}
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a client sent. path: as on the wire, query included: names are decoded after matching."""
+
+    method: str
+    path: str
+    body: bytes
+    gzip: bool
+    deadline: float
+
+
+@dataclass(frozen=True)
+class Response:
+    """Status and JSON body."""
+
+    status: int
+    body: bytes
 
 
 class RestApi:
-    """Handlers over a dataplane; work runs in the executor so that the event loop only moves bytes."""
+    """Answers over a dataplane."""
 
-    def __init__(self, dataplane: Dataplane, executor: Executor, *, cors: bool) -> None:
-        self._dataplane, self._executor = dataplane, executor
-        self._headers = CORS if cors else {}
+    def __init__(self, dataplane: Dataplane) -> None:
+        self._dataplane = dataplane
+        self._verbs = {"predict": self._predict, "classify": self._classify, "regress": self._regress}
 
-    def app(self) -> Starlette:
-        """The ASGI application. Everything below /v1 comes here: TensorFlow Serving answers wrong paths in JSON too."""
-        return Starlette(routes=[Route("/v1/{path:path}", self.handle, methods=METHODS)])
-
-    async def handle(self, request: Request) -> Response:
-        """One request, whatever it is."""
-        if request.method == "OPTIONS":
-            known = "http" in request.headers.get("origin", "")
-            return Response(status_code=200 if known else 400, headers=self._headers)
-        body = await request.body()
-        loop = asyncio.get_running_loop()
-        status, content = await loop.run_in_executor(self._executor, self.answer, request, body)
-        if request.method == "HEAD":
-            content = b""
-        return Response(content, status, media_type="application/json", headers=self._headers)
-
-    def answer(self, request: Request, body: bytes) -> tuple[int, bytes]:
-        """Status and JSON body; every ServingError becomes its code."""
+    def answer(self, request: Request) -> Response:
+        """Every ServingError becomes its code; anything else is a mistake of ours."""
         try:
-            return 200, self._route(request, body)
-        except ServingError as error:
-            return http_status(error.kind), _pretty({"error": str(error)})
+            return Response(200, self._route(request))
+        except FlowformersError as error:
+            return error_response(error.kind, str(error))
+        except Exception as error:
+            log.exception("a REST request failed")
+            return error_response(Kind.INTERNAL, f"internal error: {type(error).__name__}")
 
-    def _route(self, request: Request, body: bytes) -> bytes:
-        path = _raw_path(request)
-        if request.method == "POST" and (found := PREDICT.fullmatch(path)):
-            return self._infer(found, _unpacked(request, body), path)
-        if request.method == "GET" and (found := METADATA.fullmatch(path)):
+    def short(self, request: Request) -> bool:
+        """Whether the answer takes less than handing the request to another thread."""
+        if request.method != "POST":
+            return True
+        found = INFER.fullmatch(request.path)
+        if not found or found["verb"] != "predict" or request.gzip:
+            return not found
+        try:
+            return self._dataplane.short(_target(found), self._signature_name(request), len(request.body))
+        except FlowformersError:
+            return True  # and the answer is that error
+
+    @staticmethod
+    def _signature_name(request: Request) -> str:
+        """The name as far as it shows without reading the body: a guess, on which only the thread depends."""
+        named = SIGNATURE.search(request.body)
+        return named[1].decode("ascii") if named else json_form.DEFAULT_SIGNATURE
+
+    def _route(self, request: Request) -> bytes:
+        method, path = request.method, request.path
+        if method == "POST" and (found := INFER.fullmatch(path)) and found["verb"] in self._verbs:
+            parsed = json_form.parse(_unpacked(request))
+            return self._verbs[found["verb"]](_target(found), parsed, Limits(request.deadline, len(request.body)))
+        if method == "GET" and (found := METADATA.fullmatch(path)):
             return self._metadata(_target(found))
-        if request.method == "GET" and (found := STATUS.fullmatch(path)):
+        if method == "GET" and (found := STATUS.fullmatch(path)):
             return _pretty({"model_version_status": [_status(one) for one in self._dataplane.status(_target(found))]})
-        if request.method == "GET" and path == "/v1/models":
+        if method == "GET" and path == "/v1/models":
             raise ServingError(Kind.INVALID_ARGUMENT, "Missing model name in request.")
-        raise ServingError(Kind.INVALID_ARGUMENT, f"Malformed request: {request.method} {path}")
+        raise ServingError(Kind.INVALID_ARGUMENT, f"Malformed request: {method} {path}")
 
-    def _infer(self, found: re.Match[str], body: bytes, path: str) -> bytes:
-        if found["verb"] != "predict":
-            if found["verb"] in ("classify", "regress"):
-                raise ServingError(Kind.UNIMPLEMENTED, f":{found['verb']} is not served yet; use :predict")
-            raise ServingError(Kind.INVALID_ARGUMENT, f"Malformed request: POST {path}")
-        target, parsed = _target(found), json_form.parse(body)
-        inputs = json_form.to_inputs(parsed, self._dataplane.dtypes(target, parsed.signature_name))
-        answer = self._dataplane.predict(target, parsed.signature_name, inputs)
-        return json_form.predictions(answer.outputs, rows=parsed.rows)
+    def _predict(self, target: Target, parsed: json_form.JsonRequest, limits: Limits) -> bytes:
+        read = partial(json_form.to_inputs, parsed)
+        answer = self._dataplane.predict_typed(target, parsed.signature_name, read, limits=limits)
+        return json_answer.predictions(answer.outputs, rows=parsed.rows)
+
+    def _classify(self, target: Target, parsed: json_form.JsonRequest, limits: Limits) -> bytes:
+        examples = json_examples.to_examples(parsed)
+        found, _ = self._dataplane.classify(target, parsed.signature_name, examples, limits)
+        return json_examples.classifications(found.labels, found.scores)
+
+    def _regress(self, target: Target, parsed: json_form.JsonRequest, limits: Limits) -> bytes:
+        examples = json_examples.to_examples(parsed)
+        found, _ = self._dataplane.regress(target, parsed.signature_name, examples, limits)
+        return json_examples.regressions(found.values)
 
     def _metadata(self, target: Target) -> bytes:
         version, signatures = self._dataplane.metadata(target)
@@ -93,11 +115,17 @@ class RestApi:
         return _pretty({"model_spec": spec, "metadata": {"signature_def": {"signature_def": definitions}}})
 
 
-def _raw_path(request: Request) -> str:
-    """The path as it was sent, query included: names are decoded after matching."""
-    raw: bytes = request.scope.get("raw_path") or request.scope["path"].encode()
-    query = request.scope.get("query_string") or b""
-    return (raw + (b"?" + query if query else b"")).decode("latin-1")
+SIGNATURE = re.compile(rb'"signature_name"\s*:\s*"([\x20-\x7e]*?)"')
+
+
+def deadline_in(milliseconds: int) -> float:
+    """A time on time.monotonic's clock."""
+    return time.monotonic() + milliseconds / 1000
+
+
+def error_response(kind: Kind, text: str) -> Response:
+    """{"error": text} under the kind's HTTP status."""
+    return Response(http_status(kind), _pretty({"error": text}))
 
 
 def _target(found: re.Match[str]) -> Target:
@@ -109,13 +137,13 @@ def _target(found: re.Match[str]) -> Target:
     return Target(unquote(found["name"]), version, label)
 
 
-def _unpacked(request: Request, body: bytes) -> bytes:
+def _unpacked(request: Request) -> bytes:
     """A gzip body unpacked; a broken or larger one is empty, as in TensorFlow Serving (section 3)."""
-    if "gzip" not in request.headers.get("content-encoding", ""):
-        return body
+    if not request.gzip:
+        return request.body
     unpacker = zlib.decompressobj(wbits=31)
     try:
-        unpacked = unpacker.decompress(body, UNPACKED_LIMIT + 1)
+        unpacked = unpacker.decompress(request.body, UNPACKED_LIMIT + 1)
     except zlib.error:
         return b""
     return unpacked if unpacker.eof and len(unpacked) <= UNPACKED_LIMIT else b""

@@ -16,6 +16,8 @@ import numpy as np
 import tensorflow as tf
 
 from flowformers.errors import Kind, ServingError
+from flowformers.serving.pace import Pace
+from flowformers.serving.runs import Runs
 from flowformers.serving.settings import Settings
 from flowformers.types import Array
 
@@ -33,6 +35,7 @@ class Signature:
     outputs: Mapping[str, str]
     dtypes: Mapping[str, str]
     method_name: str
+    defaults: Mapping[str, Array]
 
 
 class Servable:
@@ -45,13 +48,12 @@ class Servable:
             inter_op_parallelism_threads=settings.tensorflow_inter_op_parallelism,
         )
         self._session = tf.compat.v1.Session(graph=tf.Graph(), config=config)
-        self._timeout_ms = settings.rest_api_timeout_in_ms
-        self._callables: dict[tuple[str, ...], Any] = {}
         try:
             meta = self._load(settings.saved_model_tags.split(","))
         except Exception:
             self._session.close()
             raise
+        self._runs = Runs(self._session, meta.graph_def)
         self.signature_defs = dict(meta.signature_def)
         self.signatures = {
             name: _signature(name, definition) for name, definition in self.signature_defs.items() if name != INIT_OP
@@ -71,26 +73,32 @@ class Servable:
         """The signature of that name."""
         return self.signatures.get(name)
 
-    def run(self, signature: Signature, inputs: Mapping[str, Array], outputs: Sequence[str]) -> dict[str, Array]:
-        """Feed every input, fetch the outputs named. Raises ServingError with TensorFlow's code and text."""
-        call = self._callable(signature, tuple(sorted(inputs)), tuple(outputs))
-        feeds = [_checked(name, inputs[name], signature.dtypes[name]) for name in sorted(inputs)]
+    def run(
+        self,
+        signature: Signature,
+        inputs: Mapping[str, Array],
+        outputs: Sequence[str],
+        *,
+        timeout_ms: int = 0,
+        size: int = 0,
+    ) -> dict[str, Array]:
+        """Feed every input, fetch the outputs named; arrays by output name.
+
+        timeout_ms: 0 is none; size: of the request in bytes. Raises ServingError with TensorFlow's code and text.
+        """
+        feeds = {signature.inputs[name]: _checked(name, inputs[name], signature.dtypes[name]) for name in inputs}
+        fetches = [signature.outputs[name] for name in outputs]
         try:
-            values = call(*feeds)
+            values = self._runs.run(signature.name, feeds, fetches, timeout_ms, size)
         except tf.errors.OpError as error:
             raise to_serving_error(error) from error
         except (TypeError, ValueError) as error:
             raise ServingError(Kind.INVALID_ARGUMENT, str(error)) from error
         return dict(zip(outputs, values, strict=True))
 
-    def _callable(self, signature: Signature, inputs: tuple[str, ...], outputs: tuple[str, ...]) -> Any:
-        key = (signature.name, *inputs, "", *outputs)
-        if key not in self._callables:
-            options = _callable_options(signature, inputs, outputs)
-            options.run_options.timeout_in_ms = self._timeout_ms
-            # Session.run compares fed shapes with the placeholder's; a callable feeds what it is given.
-            self._callables[key] = self._session._make_callable_from_options(options)
-        return self._callables[key]
+    def pace(self, signature_name: str) -> Pace:
+        """How long the runs of a signature take."""
+        return self._runs.pace(signature_name)
 
     def warm_up(self) -> int:
         """Run the requests in assets.extra; returns how many. Raises ServingError for one that fails (section 16)."""
@@ -110,7 +118,7 @@ class Servable:
 
     def close(self) -> None:
         """Give the memory back."""
-        self._callables.clear()
+        self._runs.close()
         self._session.close()
 
 
@@ -122,15 +130,6 @@ def _register_text_ops(folder: Path) -> None:
             import tensorflow_text  # noqa: F401
 
 
-def _callable_options(signature: Signature, inputs: tuple[str, ...], outputs: tuple[str, ...]) -> Any:
-    from tensorflow.core.protobuf import config_pb2
-
-    options = config_pb2.CallableOptions()
-    options.feed.extend(signature.inputs[name] for name in inputs)
-    options.fetch.extend(signature.outputs[name] for name in outputs)
-    return options
-
-
 def _signature(name: str, definition: Any) -> Signature:
     return Signature(
         name,
@@ -138,6 +137,7 @@ def _signature(name: str, definition: Any) -> Signature:
         {key: info.name for key, info in sorted(definition.outputs.items())},
         {key: _numpy_name(info.dtype) for key, info in definition.inputs.items()},
         definition.method_name,
+        {key: tf.make_ndarray(value) for key, value in definition.defaults.items()},
     )
 
 

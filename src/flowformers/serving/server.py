@@ -7,21 +7,23 @@ import contextlib
 import json
 import os
 import signal
-import socket
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-import uvicorn
-
-from flowformers.errors import FlowformersError, InvalidInput
+from flowformers.errors import FlowformersError
 from flowformers.progress import stage
 from flowformers.serving.dataplane import Dataplane, Target
+from flowformers.serving.execution import Execution
+from flowformers.serving.front import Front
 from flowformers.serving.grpc import GrpcApi
+from flowformers.serving.grpc_server import listen, make_server
+from flowformers.serving.http import HttpServer, bind
 from flowformers.serving.repository import Repository
 from flowformers.serving.rest import RestApi
+from flowformers.serving.security import read_api_keys
 from flowformers.serving.settings import Settings
 from flowformers.serving.storage import require_versions
 
@@ -34,7 +36,7 @@ class Server:
             require_versions(settings.model_base_path)
         self.settings = settings
         self.repository = Repository(settings)
-        self.dataplane = Dataplane(self.repository)
+        self.dataplane = Dataplane(self.repository, check_method_names=settings.enable_signature_method_name_check)
         self.rest_port = self.grpc_port = 0
         self.ready = threading.Event()
         self._stopping: asyncio.Event | None = None
@@ -48,14 +50,16 @@ class Server:
     async def serve(self) -> None:
         """Serve until stop() is called, then answer what was accepted and return. Raises InvalidInput: port in use."""
         self._loop, self._stopping = asyncio.get_running_loop(), asyncio.Event()
-        threads = self.settings.num_run_threads or 4 * (os.cpu_count() or 1)
+        settings, threads = self.settings, _threads(self.settings)
         with ThreadPoolExecutor(threads, thread_name_prefix="run") as executor:
-            rest_socket = _bind(self.settings.host, self.settings.rest_api_port, "rest_api_port")
-            grpc_server = GrpcApi(self.dataplane, executor).server()
-            self.grpc_port = _add_port(grpc_server, self.settings.host, self.settings.port)
+            execution = Execution(executor, threads, settings.max_queued_requests)
+            rest_socket = bind(settings.host, settings.rest_api_port, "rest_api_port")
+            tensor_content = settings.enable_serialization_as_tensor_content
+            grpc_server = await make_server(GrpcApi(self.dataplane, execution, tensor_content=tensor_content), settings)
+            self.grpc_port = listen(grpc_server, settings)
             self.rest_port = rest_socket.getsockname()[1]
-            api = RestApi(self.dataplane, executor, cors=self.settings.rest_api_enable_cors_support)
-            http = _HttpServer(api, self.settings)
+            front = Front(RestApi(self.dataplane), execution, settings, read_api_keys(settings.api_key_file))
+            http = HttpServer(front, settings)
             await grpc_server.start()
             running = asyncio.create_task(http.serve(sockets=[rest_socket]))
             while not http.started and not running.done():
@@ -63,7 +67,7 @@ class Server:
             self.ready.set()
             await self._stopping.wait()
             http.should_exit = True
-            await asyncio.gather(running, grpc_server.stop(self.settings.drain_seconds))
+            await asyncio.gather(running, grpc_server.stop(settings.drain_seconds))
         self.repository.close()
 
     def stop(self) -> None:
@@ -72,48 +76,9 @@ class Server:
             self._loop.call_soon_threadsafe(self._stopping.set)
 
 
-class _HttpServer(uvicorn.Server):
-    """uvicorn without its own signal handlers: one handler drains both ports."""
-
-    def __init__(self, api: RestApi, settings: Settings) -> None:
-        super().__init__(
-            uvicorn.Config(
-                api.app(),
-                log_config=None,
-                access_log=False,
-                server_header=False,
-                lifespan="off",
-                timeout_keep_alive=50,
-                timeout_graceful_shutdown=int(settings.drain_seconds),
-            )
-        )
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
-
-
-def _bind(host: str, port: int, flag: str) -> socket.socket:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    bound = socket.socket(family, socket.SOCK_STREAM)
-    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        bound.bind((host, port))
-    except OSError as error:
-        bound.close()
-        raise InvalidInput(f"can't listen on {host}:{port}: {error.strerror}. Choose another with --{flag}") from error
-    return bound
-
-
-def _add_port(server: Any, host: str, port: int) -> int:
-    where = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-    try:
-        bound = int(server.add_insecure_port(where))
-    except RuntimeError as error:
-        raise InvalidInput(f"can't listen on {where}: {error}. Choose another with --port") from error
-    if not bound:
-        raise InvalidInput(f"can't listen on {where}. Choose another with --port")
-    return bound
+def _threads(settings: Settings) -> int:
+    given = settings.num_run_threads or max(settings.rest_api_num_threads, settings.grpc_max_threads)
+    return given or 4 * (os.cpu_count() or 1)
 
 
 def run(settings: Settings) -> int:
@@ -131,8 +96,17 @@ def run(settings: Settings) -> int:
         finally:
             announcing.cancel()
 
-    asyncio.run(main())
+    _run_loop(main())
     return 0
+
+
+def _run_loop(main: Coroutine[Any, Any, None]) -> None:
+    """On uvloop, which Windows has not."""
+    factory: Callable[[], asyncio.AbstractEventLoop] | None = None
+    with contextlib.suppress(ImportError):
+        from uvloop import new_event_loop as factory
+    with asyncio.Runner(loop_factory=factory) as runner:
+        runner.run(main)
 
 
 async def _announce(server: Server) -> None:
@@ -175,7 +149,7 @@ def running(settings: Settings) -> Iterator[Server]:
 
     def main() -> None:
         try:
-            asyncio.run(server.serve())
+            _run_loop(server.serve())
         except BaseException as error:  # handed to the caller below
             failure.append(error)
             server.ready.set()

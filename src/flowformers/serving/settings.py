@@ -62,7 +62,25 @@ class Settings:
     rest_api_timeout_in_ms: int = _flag(30_000, "time limit of a request")
     rest_api_enable_cors_support: bool = _flag(False, "CORS headers on every answer")
 
+    grpc_socket_path: str = _flag("", "Unix socket for gRPC; with --port=0 instead of TCP")
+    grpc_channel_arguments: str = _flag("", "gRPC channel options: a=1,b=c")
+    enable_grpc_healthcheck_service: bool = _flag(False, "serve grpc.health.v1.Health")
+    ssl_config_file: Path | None = _flag(None, "SSLConfig in text form: TLS for gRPC")
+    rest_api_ssl_config_file: Path | None = _flag(None, "SSLConfig in text form: TLS for REST")
+    api_key_file: Path | None = _flag(None, "keys, one a line: requests need one of them")
+
+    # Limits
+    max_request_body_bytes: int = _flag(128 * 2**20, "largest REST body; 0: no limit")
+    max_header_bytes: int = _flag(64 * 2**10, "largest sum of a REST request's headers and path")
+    max_connections: int = _flag(4096, "REST connections open at one time")
+    max_queued_requests: int = _flag(1000, "requests that wait for a thread; more are answered with 429")
+    idle_seconds: int = _flag(50, "a connection without progress is closed")
+
     # Execution
+    rest_api_num_threads: int = _flag(0, "as num_run_threads, which wins")
+    grpc_max_threads: int = _flag(0, "as num_run_threads, which wins")
+    enable_signature_method_name_check: bool = _flag(False, "Classify and Regress need signatures of that method_name")
+    enable_serialization_as_tensor_content: bool = _flag(False, "gRPC answers as tensor_content, not as typed fields")
     enable_batching: bool = _flag(False, "join requests into batches")
     batching_parameters_file: Path | None = _flag(None, "BatchingParameters in text form")
     enable_per_model_batching_parameters: bool = _flag(False, "read batching_params.pbtxt in each version's folder")

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import grpc
+from google.protobuf.message import DecodeError
 
 from flowformers.wire.descriptors import message_class
 
@@ -24,12 +26,24 @@ def stub_class(service: Any) -> type:
     return type(f"{service.name}Stub", (), {"__init__": __init__, "__doc__": f"Client of {service.full_name}."})
 
 
+def _reader(message: Any) -> Callable[[bytes], Any]:
+    """Bytes to message; None for bytes that are none, as gRPC has no code of its own for them."""
+
+    def read(content: bytes) -> Any:
+        try:
+            return message.FromString(content)
+        except DecodeError:
+            return None
+
+    return read
+
+
 def add_to_server(service: Any, servicer: Any, server: Any) -> None:
-    """Route every method of a service to the servicer's method of that name."""
+    """Route a service's methods to the servicer's of the same names, which get a message, or None for broken bytes."""
     handlers = {
         method.name: grpc.unary_unary_rpc_method_handler(
             getattr(servicer, method.name),
-            request_deserializer=message_class(method.input_type).FromString,
+            request_deserializer=_reader(message_class(method.input_type)),
             response_serializer=message_class(method.output_type).SerializeToString,
         )
         for method in service.methods

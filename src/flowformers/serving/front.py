@@ -1,0 +1,160 @@
+"""The HTTP front door: an ASGI application that takes whole requests to the REST API (TF Serving protocol, 2 and 3)."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.responses import HTMLResponse
+from starlette.routing import Route
+
+from flowformers.errors import Kind, ServingError
+from flowformers.serving.execution import Execution
+from flowformers.serving.rest import Request, Response, RestApi, deadline_in, error_response
+from flowformers.serving.security import NO_KEY, ApiKeys
+from flowformers.serving.settings import Settings
+
+METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS"})
+INLINE_BYTES = 64 * 2**10
+Headers = list[tuple[bytes, bytes]]
+CORS: Headers = [
+    (b"access-control-allow-origin", b"*"),
+    (b"access-control-allow-methods", b"POST, GET"),
+    (b"access-control-allow-headers", b"Content-Type"),
+]
+JSON: Headers = [(b"content-type", b"application/json")]
+HTML: Headers = [(b"content-type", b"text/html"), (b"connection", b"close")]
+RETRY: Headers = [(b"retry-after", b"1")]
+
+
+class Refusal(Exception):
+    """A request that ends before the API: its status and what is said."""
+
+    def __init__(self, status: int, text: str) -> None:
+        super().__init__(text)
+        self.status, self.text = status, text
+
+
+class Front:
+    """Everything below /v1/ is the API's, which answers wrong paths in JSON too; other routes may be added."""
+
+    def __init__(
+        self, api: RestApi, execution: Execution, settings: Settings, keys: ApiKeys, routes: Sequence[Route] = ()
+    ) -> None:
+        self._api, self._execution, self._settings, self._keys = api, execution, settings, keys
+        self._cors = CORS if settings.rest_api_enable_cors_support else []
+        self._others = Starlette(routes=routes, exception_handlers={HTTPException: _not_found})
+        self._taken = {route.path for route in routes}
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """ASGI."""
+        try:
+            _check_head(scope, self._settings.max_header_bytes)
+            if not scope["path"].startswith("/v1/") or scope["path"] in self._taken:
+                await self._others(scope, receive, send)
+            elif scope["method"] == "OPTIONS":
+                known = b"http" in _header(scope, b"origin")
+                await _send(send, 200 if known else 400, b"", self._cors)
+            else:
+                await self._answer(scope, receive, send)
+        except Refusal as error:
+            await _send(send, error.status, _page(error.status, error.text).encode(), HTML)
+
+    async def _answer(self, scope: Any, receive: Any, send: Any) -> None:
+        response = await self._response(scope, receive)
+        if response is None:
+            return
+        headers = JSON + self._cors + (RETRY if response.status in (429, 503) else [])
+        await _send(send, response.status, b"" if scope["method"] == "HEAD" else response.body, headers)
+
+    async def _response(self, scope: Any, receive: Any) -> Response | None:
+        """None where the client has gone."""
+        if self._keys and not self._keys.allow(_header(scope, b"authorization"), _header(scope, b"x-api-key")):
+            return error_response(Kind.UNAUTHENTICATED, NO_KEY)
+        body = await _read(scope, receive, self._settings.max_request_body_bytes)
+        if body is None:
+            return None
+        deadline = deadline_in(self._settings.rest_api_timeout_in_ms)
+        gzip = b"gzip" in _header(scope, b"content-encoding")
+        request = Request(scope["method"], _raw_path(scope), body, gzip, deadline)
+        if len(body) <= INLINE_BYTES and self._api.short(request):
+            return self._api.answer(request)
+        return await self._in_thread(request, receive)
+
+    async def _in_thread(self, request: Request, receive: Any) -> Response | None:
+        """The answer of another thread; a request whose client goes while it waits is not run."""
+        answer = asyncio.ensure_future(self._execution.run(partial(self._api.answer, request)))
+        gone = asyncio.ensure_future(receive())
+        await asyncio.wait({answer, gone}, return_when=asyncio.FIRST_COMPLETED)
+        gone.cancel()
+        if not answer.done():
+            answer.cancel()
+            return None
+        try:
+            return answer.result()
+        except ServingError as error:  # the queue is full
+            return error_response(error.kind, str(error))
+
+
+def _header(scope: Any, name: bytes) -> bytes:
+    value: bytes
+    for key, value in scope["headers"]:
+        if key == name:
+            return value
+    return b""
+
+
+def _check_head(scope: Any, limit: int) -> None:
+    """Raises Refusal for methods and heads that the API never sees."""
+    if scope["method"] not in METHODS:
+        raise Refusal(501, "Not Implemented")
+    size = (
+        len(scope["path"]) + len(scope["query_string"]) + sum(len(key) + len(value) for key, value in scope["headers"])
+    )
+    if limit and size > limit:
+        raise Refusal(431, "Request Header Fields Too Large")
+    if _header(scope, b"expect").lower() not in (b"", b"100-continue"):
+        raise Refusal(417, "Expectation Failed")
+
+
+async def _read(scope: Any, receive: Any, limit: int) -> bytes | None:
+    """The whole body; None where the client has gone. Raises Refusal for one above the limit."""
+    length = _header(scope, b"content-length")
+    if limit and length.isdigit() and int(length) > limit:
+        raise Refusal(413, f"Content Too Large: {limit} bytes is the limit (--max_request_body_bytes)")
+    parts: list[bytes] = []
+    size, more = 0, True
+    while more:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            return None
+        part = message.get("body", b"")
+        parts.append(part)
+        size, more = size + len(part), message.get("more_body", False)
+        if limit and size > limit:
+            raise Refusal(413, f"Content Too Large: {limit} bytes is the limit (--max_request_body_bytes)")
+    return b"".join(parts)
+
+
+def _raw_path(scope: Any) -> str:
+    raw: bytes = scope.get("raw_path") or scope["path"].encode()
+    query: bytes = scope.get("query_string") or b""
+    return (raw + (b"?" + query if query else b"")).decode("latin-1")
+
+
+async def _send(send: Any, status: int, body: bytes, headers: Headers) -> None:
+    length = (b"content-length", str(len(body)).encode())
+    await send({"type": "http.response.start", "status": status, "headers": [length, *headers]})
+    await send({"type": "http.response.body", "body": body})
+
+
+async def _not_found(request: Any, error: Any) -> HTMLResponse:
+    return HTMLResponse(_page(error.status_code, error.detail), error.status_code, {"connection": "close"})
+
+
+def _page(status: int, text: str) -> str:
+    return f"<html><head><title>{status}</title></head><body><h1>{text}</h1></body></html>\n"

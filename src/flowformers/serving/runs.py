@@ -1,0 +1,78 @@
+"""Running a session's graph, feeds and fetches by tensor name: with a time limit, or in the caller's thread."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from functools import cache
+from typing import Any
+
+from flowformers.serving.pace import Pace
+from flowformers.types import Array
+
+# Ops that may go on for as long as their inputs say, or wait for another thread: never in the caller's thread, where
+# TensorFlow keeps no time limit.
+UNBOUNDED = re.compile(r"While|^For$|Enter$|Loop|BatchFunction|PyFunc|Queue|Iterator|Dataset|Defun|Collective|Recv")
+IN_CALLER = -1  # RunOptions.inter_op_thread_pool
+
+
+class Runs:
+    """A session and how long the runs of each signature take."""
+
+    def __init__(self, session: Any, graph_def: Any) -> None:
+        self._session = session
+        self._tensors: dict[str, Any] = {}
+        self._paces: dict[str, Pace] = {}
+        self._bounded = not any(UNBOUNDED.search(op) for op in _ops(graph_def))
+
+    def pace(self, signature_name: str) -> Pace:
+        """How long the runs of a signature take."""
+        return self._paces.get(signature_name) or self._paces.setdefault(signature_name, Pace())
+
+    def run(
+        self, signature_name: str, feeds: Mapping[str, Array], fetches: Sequence[str], timeout_ms: int, size: int
+    ) -> list[Array]:
+        """One array for each fetch. timeout_ms: 0 is none. Shapes are not compared with the graph's placeholders, as
+        Session.run would. Raises tf.errors.OpError, TypeError, ValueError.
+        """
+        pace = self.pace(signature_name)
+        if self._bounded and pace.worth_measuring():
+            with pace.measure(size):
+                return self._call(feeds, fetches, 0, IN_CALLER)
+        return self._call(feeds, fetches, timeout_ms, 0)
+
+    def _call(self, feeds: Mapping[str, Array], fetches: Sequence[str], timeout_ms: int, pool: int) -> list[Array]:
+        feed_dict = {self._tensor(name): array for name, array in feeds.items()}
+        wanted = [self._tensor(name) for name in fetches]
+        options = _options(_rounded(timeout_ms), pool)
+        found: list[Array] = self._session._call_tf_sessionrun(options, feed_dict, wanted, [], None)
+        return found
+
+    def _tensor(self, name: str) -> Any:
+        if name not in self._tensors:
+            self._tensors[name] = self._session.graph.get_tensor_by_name(name)._as_tf_output()
+        return self._tensors[name]
+
+    def close(self) -> None:
+        """Forget the graph's tensors."""
+        self._tensors.clear()
+
+
+def _ops(graph_def: Any) -> set[str]:
+    nodes = {node.op for node in graph_def.node}
+    return nodes.union(*({node.op for node in function.node_def} for function in graph_def.library.function))
+
+
+def _rounded(milliseconds: int) -> int:
+    """Up to three significant bits: options are kept for good, so there must be few of them."""
+    step = 1 << max(0, milliseconds.bit_length() - 3)
+    return -(-milliseconds // step) * step
+
+
+@cache
+def _options(timeout_ms: int, pool: int) -> Any:
+    from tensorflow.core.protobuf import config_pb2
+    from tensorflow.python.client import pywrap_tf_session
+
+    options = config_pb2.RunOptions(timeout_in_ms=timeout_ms, inter_op_thread_pool=pool)
+    return pywrap_tf_session.TF_NewBufferFromString(options.SerializeToString())

@@ -1,0 +1,28 @@
+"""Classify and regress on the wire: tf.Examples in, labels and values out (TF Serving protocol, sections 7 and 10)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+def serialized(request_input: Any) -> list[bytes]:
+    """The examples of an Input message, each with the context in front, so that its own features win."""
+    if request_input.WhichOneof("kind") == "example_list_with_context":
+        found = request_input.example_list_with_context
+        context = found.context.SerializeToString()
+        return [context + example.SerializeToString() for example in found.examples]
+    return [example.SerializeToString() for example in request_input.example_list.examples]
+
+
+def fill_classifications(result: Any, labels: list[list[bytes]], scores: list[list[float]]) -> None:
+    """Fill an empty ClassificationResult. Labels that are no UTF-8 lose the bytes that are none: the field is text."""
+    for row_labels, row_scores in zip(labels, scores, strict=True):
+        classes = result.classifications.add().classes
+        for label, score in zip(row_labels, row_scores, strict=True):
+            classes.add(label=label.decode("utf-8", errors="replace"), score=score)
+
+
+def fill_regressions(result: Any, values: list[float]) -> None:
+    """Fill an empty RegressionResult."""
+    for value in values:
+        result.regressions.add(value=value)
