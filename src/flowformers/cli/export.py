@@ -7,6 +7,7 @@ from pathlib import Path
 
 from flowformers.cli.hub import add_hub_options, hub_options
 from flowformers.cli.tensorflow import require_tensorflow
+from flowformers.cli.text_options import add_text_options, text_options
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -38,6 +39,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="oldest TensorFlow Serving that must load the result: an op it has not is an error",
     )
     _add_graph_options(parser)
+    add_text_options(parser)
     add_hub_options(parser)
 
 
@@ -77,6 +79,7 @@ def run(arguments: argparse.Namespace) -> int:
         precision=arguments.precision,
         calibrate=arguments.calibrate,
         graph=Graph(arguments.weights, arguments.device, Batching() if arguments.batching else None),
+        text_options=text_options(arguments),
         **hub_options(arguments),
     )
     folder = base / str(arguments.version)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ from flowformers.errors import FlowformersError
 from flowformers.export.compatibility import parse_release
 from flowformers.export.graph import DEFAULT, Graph
 from flowformers.export.precision import measure, write_report
-from flowformers.export.text import answer_of
+from flowformers.export.text import check_text_form
 from flowformers.models import class_of
 from flowformers.text import AutoTokenizer, TFTokenizer
 
@@ -29,12 +30,14 @@ def export_checkpoint(
     precision: str = "fp32",
     calibrate: Path | None = None,
     graph: Graph = DEFAULT,
+    text_options: Mapping[str, Any] | None = None,
     **options: Any,
 ) -> Path:
     """Load a checkpoint with the class its folder names and save it, SavedModel included, to `out`.
 
     task: an Auto class' task ("sequence-classification") instead of config.architectures. text: add signatures that
     take text; None adds them where tokenizer and head have an exact text form and logs why not where they have none.
+    text_options: the head's, as aggregation_strategy or top_k (docs/text.md).
     precision: fp32, bf16, fp16 or int8; what it changes is measured on the texts of `calibrate` (lines of text, a tab
     and a label that may be missing) or a few of ours, printed, and written to assets.extra/precision.json. graph: how
     weights are stored and the model is run. min_serving: a TensorFlow Serving release that must be able to load it.
@@ -44,7 +47,9 @@ def export_checkpoint(
     if min_serving is not None:
         parse_release(min_serving)  # a slip here should not cost the time to load a model
     model = class_of(source, task, **options).from_pretrained(source, precision=precision, **options)
-    tokenizer = None if text is False else _tokenizer(model, source, options, required=bool(text))
+    tokenizer = (
+        None if text is False else _tokenizer(model, source, options, text_options, required=bool(text or text_options))
+    )
     report = None if precision == "fp32" and calibrate is None else measure(model, source, calibrate, options)
     model.save_pretrained(
         out,
@@ -55,21 +60,23 @@ def export_checkpoint(
         examples=True,
         min_serving=min_serving,
         graph=graph,
+        text_options=text_options,
     )
     if report is not None:
         write_report(out / "saved_model" / str(version), report)
     return out / "saved_model"
 
 
-def _tokenizer(model: Any, source: str, options: dict[str, Any], *, required: bool) -> Any:
+def _tokenizer(
+    model: Any, source: str, options: dict[str, Any], text_options: Mapping[str, Any] | None, *, required: bool
+) -> Any:
     """The checkpoint's tokenizer, if a text signature can be made with it."""
     try:
-        tokenizer = AutoTokenizer.from_pretrained(source, **options)
-        answer_of(model)
-        TFTokenizer(tokenizer)
+        graph = TFTokenizer(AutoTokenizer.from_pretrained(source, **options))
+        check_text_form(model, graph, text_options)
+        return graph
     except FlowformersError as error:
         if required:
             raise
         log.warning("no text signature: %s", error)
         return None
-    return tokenizer

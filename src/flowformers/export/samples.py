@@ -13,7 +13,7 @@ from flowformers.export.functions import PREDICT, inputs_of, method_of
 from flowformers.types import Array
 
 FREE_SIZE = 3
-TEXTS = (b"I love it.", b"", b"Not one of them, \xe2\x80\xa6 really?")
+TEXTS = (b"I love it.", b"", b"Not one of [MASK] <mask>, \xe2\x80\xa6 really?")
 
 log = logging.getLogger("flowformers")
 

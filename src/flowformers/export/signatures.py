@@ -23,6 +23,7 @@ def signatures_of(
     tokenizer: Any = None,
     default_signature: str = "ids",
     examples: bool | None = None,
+    text_options: Mapping[str, Any] | None = None,
 ) -> Signatures:
     """Signature name -> concrete function.
 
@@ -30,15 +31,19 @@ def signatures_of(
     it with @tf.function(input_signature=...); else model.input_signature as serving_default with an int64 twin. With a
     tokenizer also the text signatures; default_signature "text" makes serving_default the one that takes text, and
     that of ids `ids`. examples adds a signature that takes tf.Examples to a classifier; None does where there is one
-    that takes text.
+    that takes text. text_options: see text_signatures.
     """
     if default_signature not in ("ids", "text"):
         raise InvalidInput(f"expected a default_signature of ids or text; got {default_signature!r}")
     if default_signature == "text" and tokenizer is None:
         raise InvalidInput("default_signature text needs a tokenizer, and the checkpoint or call gave none")
+    if text_options and tokenizer is None:
+        raise InvalidInput(
+            f"text_options {', '.join(text_options)} need a tokenizer, and the checkpoint or call gave none"
+        )
     functions = _id_signatures(model, given)
     if tokenizer is not None:
-        functions |= text_signatures(model, tokenizer)
+        functions |= text_signatures(model, tokenizer, text_options)
     if examples or (examples is None and tokenizer is not None):
         functions |= example_signatures(model, functions)
     if default_signature == "text":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -34,14 +34,15 @@ def write_saved_model(
     examples: bool | None = None,
     min_serving: str | None = None,
     graph: Graph | None = None,
+    text_options: Mapping[str, Any] | None = None,
 ) -> Path:
     """Write base/<version>/{saved_model.pb, variables, assets, assets.extra} and return that folder.
 
     The new SavedModel is written to a temporary folder, reloaded and compared with the model, and only then takes the
-    place of an older one. tokenizer and examples add signatures, see signatures_of. min_serving: a TensorFlow Serving
-    release ("2.12") that must be able to load it. graph: how weights are stored and the model is run, variables unless
-    given. Raises ExportError (no space, no permission, an op that no such release has) or VerificationFailed; the old
-    export stays.
+    place of an older one. tokenizer, text_options and examples add signatures, see signatures_of. min_serving: a
+    TensorFlow Serving release ("2.12") that must be able to load it. graph: how weights are stored and the model is
+    run, variables unless given. Raises ExportError (no space, no permission, an op that no such release has) or
+    VerificationFailed; the old export stays.
     """
     if int(version) < 0:
         raise ExportError(f"expected a version of 0 or more; got {version}")
@@ -50,7 +51,12 @@ def write_saved_model(
     target = base / str(int(version))
     with tracing(model, graph or VARIABLES):
         functions = signatures_of(
-            model, signatures, tokenizer=tokenizer, default_signature=default_signature, examples=examples
+            model,
+            signatures,
+            tokenizer=tokenizer,
+            default_signature=default_signature,
+            examples=examples,
+            text_options=text_options,
         )
     methods = {name: method_of(function) for name, function in functions.items()}
     samples = samples_of(functions, model.config.vocab_size)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ def save_pretrained(
     default_signature: str = "ids",
     examples: bool | None = None,
     min_serving: str | None = None,
+    text_options: Mapping[str, Any] | None = None,
     safe_serialization: bool = False,
     graph: Any = None,
 ) -> None:
@@ -36,6 +37,7 @@ def save_pretrained(
     TensorFlow Serving release that must be able to load the SavedModel. graph: an export.Graph, how the SavedModel is
     stored and run; with variables unless given. Raises ExportError when the disk is full, the written SavedModel
     answers differently, or it holds an op that TensorFlow Serving has not; what stood there before stays.
+    text_options are the head's (aggregation_strategy, top_k, ...).
     """
     if folder.is_file():
         raise InvalidInput(f"expected a folder to save to; {folder} is a file")
@@ -64,6 +66,7 @@ def save_pretrained(
             examples=examples,
             min_serving=min_serving,
             graph=graph,
+            text_options=text_options,
         )
 
 

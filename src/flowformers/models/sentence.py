@@ -157,7 +157,7 @@ class TFSentenceEncoder(keras.Model):  # type: ignore[misc]
         """Write a sentence-transformers folder; keywords as for models, safetensors unless told otherwise."""
         folder = Path(save_directory)
         kwargs.setdefault("safe_serialization", True)
-        names = ("signatures", "tokenizer", "default_signature", "examples", "min_serving", "graph")
+        names = ("signatures", "tokenizer", "default_signature", "examples", "min_serving", "graph", "text_options")
         export = {name: kwargs.pop(name) for name in names if name in kwargs}
         self.transformer.save_pretrained(folder, **kwargs)
         if self.tokenizer is not None:

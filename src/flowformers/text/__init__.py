@@ -3,7 +3,9 @@ only its use needs TensorFlow."""
 
 from __future__ import annotations
 
+from flowformers.text.assembly import Encoded
 from flowformers.text.auto import AutoTokenizer
+from flowformers.text.decoding import Decoder
 from flowformers.text.encoding import BatchEncoding
 from flowformers.text.families import (
     BertTokenizerFast,
@@ -22,8 +24,10 @@ __all__ = [
     "BatchEncoding",
     "BertTokenizerFast",
     "CamembertTokenizerFast",
+    "Decoder",
     "DistilBertTokenizerFast",
     "ElectraTokenizerFast",
+    "Encoded",
     "MPNetTokenizerFast",
     "PreTrainedTokenizerFast",
     "RobertaTokenizerFast",

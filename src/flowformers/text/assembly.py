@@ -1,15 +1,17 @@
-"""Ids of one or two texts -> the padded batch a model takes, as `tokenizers` truncates, joins and pads."""
+"""Tokens of one or two texts -> the padded batch a model takes, as `tokenizers` truncates, joins and pads."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from flowformers.errors import InvalidInput
+from flowformers.text.tokens import Tokens
 from flowformers.types import Tensor
 
-STRATEGIES = ("longest_first", "only_first", "only_second")
+STRATEGIES = ("longest_first", "only_first", "only_second", "do_not_truncate")
+CUT = {"only_first": 0, "only_second": 1}
 
 
 @dataclass(frozen=True)
@@ -66,6 +68,8 @@ def truncated(lengths: Sequence[Tensor], room: int, strategy: str) -> list[Tenso
     """
     import tensorflow as tf
 
+    if strategy == "do_not_truncate":
+        return [*lengths]
     if len(lengths) == 1:
         return [tf.minimum(lengths[0], room)]
     first, second = lengths
@@ -84,58 +88,177 @@ def truncated(lengths: Sequence[Tensor], room: int, strategy: str) -> list[Tenso
     return [tf.where(second_longer, short, kept), tf.where(second_longer, kept, short)]
 
 
-def assemble(
-    texts: Sequence[Any],
-    template: Template,
-    *,
-    max_length: int,
-    strategy: str,
-    pad_id: int,
-    pad_type: int,
-    multiple: int,
-) -> dict[str, Tensor]:
-    """texts: one or two RaggedTensors of ids [B, (n)]. Returns int32 input_ids, attention_mask, token_type_ids [B, S].
+@dataclass(frozen=True)
+class Part:
+    """What a row takes of one text: `count` tokens from the one numbered `first` among all texts'. int32 [rows]."""
 
-    S is the longest row, rounded up to `multiple`. Raises InvalidInput for an unknown strategy or too little room.
+    first: Tensor
+    count: Tensor
+
+
+def whole(lengths: Sequence[Tensor], room: int, strategy: str) -> list[Part]:
+    """One row for each text or pair, cut to `room` tokens besides the special ones. lengths: int [B], one or two.
+
+    Raises InvalidInput for an unknown strategy.
+    """
+    _check_strategy(strategy)
+    counts = truncated(lengths, room, strategy)
+    return [Part(_firsts(length), count) for length, count in zip(lengths, counts, strict=True)]
+
+
+def windows(lengths: Sequence[Tensor], room: int, strategy: str, stride: int) -> tuple[list[Part], Tensor]:
+    """Rows that overlap by `stride` tokens where a text is too long, and the text or pair of each row, int32 [rows].
+
+    The rows are those of `tokenizers` with return_overflowing_tokens; of a pair, only_first or only_second says which
+    text is cut into windows. The other one is shortened where less than stride + 1 tokens of a longer text would be
+    left (`tokenizers` raises). Raises InvalidInput for a stride without room or another strategy.
     """
     import tensorflow as tf
 
-    if strategy not in STRATEGIES:
-        raise InvalidInput(f"expected a truncation of {', '.join(STRATEGIES)}; got {strategy!r}")
-    specials = [piece.special for piece in template if piece.special is not None]
-    if max_length < len(specials):
-        raise InvalidInput(f"expected a max_length of at least {len(specials)}, the special tokens; got {max_length}")
-    lengths = [tf.cast(text.row_lengths(), tf.int32) for text in texts]
-    kept = dict(zip("AB", truncated(lengths, max_length - len(specials), strategy), strict=False))
-    total = tf.add_n([*kept.values()]) + len(specials)
-    width = -(-tf.reduce_max(tf.concat([total, [1]], 0)) // multiple) * multiple
-    place = tf.range(width)[None, :]
-    # One vector of values: padding, specials, then each text's ids; a row is a walk over it.
-    values = tf.concat([[pad_id], specials, *(tf.cast(text.values, tf.int32) for text in texts)], 0)
-    origin = dict(zip("AB", _origins(texts, 1 + len(specials)), strict=False))
-    index = tf.zeros([tf.shape(total)[0], width], tf.int32)
-    types = tf.fill(tf.shape(index), pad_type)
-    start, special = tf.zeros_like(total), 0
-    for piece in template:
-        is_special = piece.special is not None
-        special += is_special
-        count = tf.ones_like(start) if is_special else kept[piece.sequence]
-        inside = (place >= start[:, None]) & (place < (start + count)[:, None])
-        source = special if is_special else (origin[piece.sequence] - start)[:, None] + place
-        index = tf.where(inside, source, index)
-        if piece.type_id != pad_type:
-            types = tf.where(inside, piece.type_id, types)
-        start += count
-    mask = tf.cast(place < total[:, None], tf.int32)
-    return {"input_ids": tf.gather(values, index), "attention_mask": mask, "token_type_ids": types}
+    if not 0 <= stride < room:
+        raise InvalidInput(f"expected a stride of 0 to {room - 1}, less than the tokens of a window; got {stride}")
+    if len(lengths) == 2 and strategy not in CUT:
+        raise InvalidInput(f"expected a truncation of {' or '.join(CUT)} for windows of pairs; got {strategy!r}")
+    cut = CUT[strategy] if len(lengths) == 2 else 0
+    length = lengths[cut]
+    limit = tf.where(tf.add_n([*lengths]) > room, room - stride - 1, room)
+    others = {i: tf.minimum(other, limit) for i, other in enumerate(lengths) if i != cut}
+    size = room - sum(others.values()) + tf.zeros_like(length)
+    step = tf.maximum(size - stride, 1)  # of texts that fit, it doesn't matter
+    example, number = _numbered(1 + -(-tf.maximum(length - size, 0) // step))
+    skipped = number * tf.gather(step, example)
+    firsts = [tf.gather(_firsts(one), example) for one in lengths]
+    kept = tf.minimum(tf.gather(size, example), tf.gather(length, example) - skipped)
+    parts = {i: Part(firsts[i], tf.gather(other, example)) for i, other in others.items()}
+    parts[cut] = Part(firsts[cut] + skipped, kept)
+    return [parts[i] for i in range(len(lengths))], example
 
 
-def _origins(texts: Sequence[Any], offset: int) -> list[Tensor]:
-    """Where each row's ids begin among the values, int32 [B] for every text."""
+def _firsts(lengths: Tensor) -> Tensor:
     import tensorflow as tf
 
-    found = []
-    for text in texts:
-        found.append(tf.cast(text.row_splits[:-1], tf.int32) + offset)
-        offset = offset + tf.size(text.values)
-    return found
+    return tf.cumsum(lengths, exclusive=True)
+
+
+def _numbered(counts: Tensor) -> tuple[Tensor, Tensor]:
+    """counts [3, 1] -> owners [0, 0, 0, 1] and numbers within [0, 1, 2, 0]."""
+    import tensorflow as tf
+
+    owner = tf.repeat(tf.range(tf.size(counts)), counts)
+    return owner, tf.range(tf.size(owner)) - tf.gather(_firsts(counts), owner)
+
+
+@dataclass(frozen=True)
+class Rows:
+    """A padded batch: what stands at each place. All int32 [rows, S].
+
+    index: 0 for padding, then the template's special tokens from 1, then the tokens of all texts; types: token types;
+    sequence: 0 or 1 for tokens of the first or second text, -1 for special tokens and padding; mask: 0 at padding.
+    """
+
+    index: Tensor
+    types: Tensor
+    sequence: Tensor
+    mask: Tensor
+
+    def fill(self, values: Sequence[Tensor], specials: Sequence[int], padding: int) -> Tensor:
+        """values: one vector for each text. Returns int32 [rows, S]."""
+        import tensorflow as tf
+
+        parts = [tf.constant([padding, *specials]), *(tf.cast(one, tf.int32) for one in values)]
+        return tf.gather(tf.concat(parts, 0), self.index)
+
+
+def place(
+    template: Template, parts: Sequence[Part], sizes: Sequence[Tensor], width: Callable[[Tensor], Tensor]
+) -> Rows:
+    """Walk along the template. sizes: how many tokens each text's vector has. width: from lengths [rows] to S."""
+    import tensorflow as tf
+
+    special = sum(piece.special is not None for piece in template)
+    origins = [part.first + offset for part, offset in zip(parts, _offsets(sizes, 1 + special), strict=True)]
+    total = tf.add_n([part.count for part in parts]) + special
+    column = tf.range(width(total))[None, :]
+    zeros = tf.zeros([tf.size(total), tf.size(column)], tf.int32)
+    index, types, sequence = zeros, zeros, zeros - 1
+    start, special = tf.zeros_like(total), 0
+    for piece in template:
+        number = "AB".find(piece.sequence) if piece.special is None else -1
+        special += number < 0
+        count = tf.ones_like(start) if number < 0 else parts[number].count
+        inside = (column >= start[:, None]) & (column < (start + count)[:, None])
+        source = special if number < 0 else (origins[number] - start)[:, None] + column
+        index = tf.where(inside, source, index)
+        if piece.type_id:
+            types = tf.where(inside, piece.type_id, types)
+        if number >= 0:
+            sequence = tf.where(inside, number, sequence)
+        start += count
+    return Rows(index, types, sequence, tf.cast(column < total[:, None], tf.int32))
+
+
+def _offsets(sizes: Sequence[Tensor], first: int) -> list[Tensor]:
+    return [first + sum(sizes[:number]) for number in range(len(sizes))]
+
+
+def special_ids(template: Template) -> list[int]:
+    """The special tokens that a template adds."""
+    return [piece.special for piece in template if piece.special is not None]
+
+
+def _check_strategy(strategy: str) -> None:
+    if strategy not in STRATEGIES:
+        raise InvalidInput(f"expected a truncation of {', '.join(STRATEGIES)}; got {strategy!r}")
+
+
+@dataclass(frozen=True)
+class Fit:
+    """How rows are made to fit. strategy: of truncation, to max_length with special tokens; stride: tokens that
+    windows share, None for no windows; width: from the rows' lengths to that of the batch."""
+
+    strategy: str
+    max_length: int
+    stride: int | None
+    width: Callable[[Tensor], Tensor]
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """A padded batch. int32 [rows, S] but for `example`, int32 [rows]: the text or pair that a row is a window of.
+
+    sequence_ids: 0 or 1 for tokens of the first or second text, -1 for special tokens and padding. start, end,
+    word_ids: see Tokens; 0 (word_ids -1) at special tokens and padding, None where no offsets were asked for.
+    """
+
+    input_ids: Tensor
+    attention_mask: Tensor
+    token_type_ids: Tensor
+    sequence_ids: Tensor
+    start: Tensor
+    end: Tensor
+    word_ids: Tensor
+    example: Tensor
+
+
+def assemble(texts: Sequence[Tokens], template: Template, fit: Fit, pad_id: int) -> Encoded:
+    """Cut, join and pad. texts: one or two. Raises InvalidInput, see whole() and windows()."""
+    import tensorflow as tf
+
+    specials = special_ids(template)
+    room = fit.max_length - len(specials)
+    lengths = [tf.cast(text.ids.row_lengths(), tf.int32) for text in texts]
+    if fit.stride is None or fit.strategy == "do_not_truncate":
+        parts, example = whole(lengths, room, fit.strategy), tf.range(tf.size(lengths[0]))
+    else:
+        parts, example = windows(lengths, room, fit.strategy, fit.stride)
+    rows = place(template, parts, [tf.size(text.ids.values) for text in texts], fit.width)
+    nothing = [0] * len(specials)
+
+    def fill(name: str, padding: int) -> Tensor:
+        values = [getattr(text, name) for text in texts]
+        return None if values[0] is None else rows.fill([one.values for one in values], nothing, padding)
+
+    ids = rows.fill([text.ids.values for text in texts], specials, pad_id)
+    start, end, words = fill("start", 0), fill("end", 0), fill("word", 0)
+    words = None if words is None else tf.where(rows.sequence < 0, -1, words)
+    return Encoded(ids, rows.mask, rows.types, rows.sequence, start, end, words, example)

@@ -14,6 +14,7 @@ import numpy as np
 from flowformers.types import Array
 
 CODE_POINTS = 0x110000
+SCALARS = (*range(0xD800), *range(0xE000, CODE_POINTS))
 NONE = -1
 BLOCK = np.arange(64)  # a continuation byte of UTF-8 is 0x80 | one of these
 ROOT = 256  # the root's children stand at 256 + byte

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from flowformers.errors import InvalidInput
-from flowformers.text.wordpiece import PRIVATE, tensorflow_text
+from flowformers.text.rewriting import tensorflow_text
+from flowformers.text.wordpiece import PRIVATE
 from flowformers.types import Tensor
 
 RESERVED = "\x11"  # FastWordpiece's own sign for the end of a word: no word may hold it

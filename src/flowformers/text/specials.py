@@ -29,10 +29,11 @@ class AddedToken:
     rstrip: bool
     normalized: bool
 
-    def pattern(self, content: str) -> str:
-        """RE2 for the token and the white space it swallows."""
+    def pattern(self, content: str, *, swallow: bool = True) -> str:
+        """RE2 for the token and, with swallow, the white space that lstrip and rstrip take along."""
         quoted = re.sub(r"([^\w])", lambda found: rf"\x{{{ord(found[1]):x}}}", content, flags=re.ASCII)
-        return f"{SPACE + '*' if self.lstrip else ''}{quoted}{SPACE + '*' if self.rstrip else ''}"
+        before, after = (f"{SPACE}*" if swallow and strip else "" for strip in (self.lstrip, self.rstrip))
+        return f"{before}{quoted}{after}"
 
 
 def added_tokens(settings: Mapping[str, Any], *, reserved: int = 0) -> list[AddedToken]:
@@ -65,14 +66,19 @@ def _check_overlaps(contents: Sequence[str]) -> None:
                 raise InvalidInput(f"added tokens {one!r} and {other!r} can overlap, which has no exact graph form")
 
 
-def mark(text: Tensor, tokens: Sequence[AddedToken], contents: Mapping[str, str] | None = None) -> Tensor:
-    """Replace every token by its byte; text: string [...], already valid UTF-8. contents: other spellings to find."""
+def mark(
+    text: Tensor, tokens: Sequence[AddedToken], contents: Mapping[str, str] | None = None, *, swallow: bool = True
+) -> Tensor:
+    """Replace every token by its byte; text: string [...], already valid UTF-8.
+
+    contents: other spellings to find. swallow: take white space along where lstrip and rstrip say so.
+    """
     import tensorflow as tf
 
     for token in tokens:
         content = token.content if contents is None else contents[token.content]
         if content:
-            text = tf.strings.regex_replace(text, token.pattern(content), bytes([token.byte]))
+            text = tf.strings.regex_replace(text, token.pattern(content, swallow=swallow), bytes([token.byte]))
     return text
 
 

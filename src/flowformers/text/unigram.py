@@ -11,11 +11,12 @@ from flowformers.errors import InvalidInput
 from flowformers.text import charmap
 from flowformers.text.graphemes import Graphemes, charsmap_of
 from flowformers.text.lookup import RESERVED, lookup, table_of
+from flowformers.text.rewriting import tensorflow_text
 from flowformers.text.specials import WHITE_SPACE, AddedToken, added_tokens, valid_utf8
 from flowformers.text.tokens import Tokens
 from flowformers.text.viterbi import Viterbi
 from flowformers.text.weaving import Woven
-from flowformers.text.wordpiece import PRIVATE, tensorflow_text
+from flowformers.text.wordpiece import PRIVATE
 from flowformers.types import Tensor
 
 

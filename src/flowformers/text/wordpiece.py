@@ -6,18 +6,20 @@ Unicode version nor TensorFlow's own normalisers decide anything.
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
 
-from flowformers.errors import InvalidInput, MissingDependency
+from flowformers.errors import InvalidInput
 from flowformers.text import charmap
-from flowformers.text.specials import AddedToken, added_tokens, mark, valid_utf8
+from flowformers.text.charmap import SCALARS
+from flowformers.text.reordering import Reordering, is_reordered, moved_marks
+from flowformers.text.rewriting import END, Marks, Spans, Step, Table, tensorflow_text
+from flowformers.text.specials import AddedToken, added_tokens, valid_utf8
+from flowformers.text.tokens import Tokens
 from flowformers.types import Tensor
 
-SCALARS = (*range(0xD800), *range(0xE000, 0x110000))
 PRIVATE = range(0xE000, 0xF8FF)
 
 
@@ -44,51 +46,82 @@ class WordPiece:
                 self._marks[token.byte] = self._stand_in
         mapping = _normalisation(settings["normalizer"])
         _check_order(mapping, vocab, settings["normalizer"])
-        self._tables = self._buffers(settings, mapping)
+        self._steps = self._rewriting(settings["normalizer"], mapping)
         self._pieces = _piece_model(vocab, self.tokens, self._marks, unknown, model["continuing_subword_prefix"])
-        self._spellings = _spellings(settings["normalizer"], self.tokens)
 
-    def _buffers(self, settings: Mapping[str, Any], mapping: dict[int, str]) -> list[bytes]:
+    def _rewriting(self, normalizer: Mapping[str, Any], mapping: dict[int, str]) -> list[Step]:
         """One table where every added token is matched in the raw text; else one before and one after matching."""
         punctuation = _punctuation()
         marks = {byte: f" {letter} " for byte, letter in self._marks.items()}
-        if not any(token.normalized for token in self.tokens):
-            return [charmap.build(_changes(_isolate(_changes(mapping), punctuation)), marks)]
-        early = {token.byte for token in self.tokens if not token.normalized}
-        first = charmap.build(_changes(mapping), {byte: chr(0xF0000 + byte) for byte in early})
-        later = _changes(_isolate({}, punctuation)) | {0xF0000 + byte: marks[byte] for byte in early}
-        return [first, charmap.build(later, marks)]
+        raw = [token for token in self.tokens if not token.normalized]
+        normalized = [token for token in self.tokens if token.normalized]
+        first = Marks(raw, {token.content: token.content for token in raw})
+        steps: list[Step] = [first]
+        if is_reordered(normalizer):
+            steps.append(Reordering(_normalizer(normalizer)))
+        if not normalized:
+            return [*steps, Table(charmap.build(_changes(_isolate(_changes(mapping), punctuation)), marks))]
+        kept = {token.byte: chr(0xF0000 + token.byte) for token in raw}
+        later = _changes(_isolate({}, punctuation)) | {ord(letter): marks[byte] for byte, letter in kept.items()}
+        second = Marks(normalized, _spellings(normalizer, normalized))
+        return [*steps, Table(charmap.build(_changes(mapping), kept)), second, Table(charmap.build(later, marks))]
 
     def __call__(self, text: Tensor) -> Any:
         """text: string [n]. Returns a RaggedTensor of int64 ids [n, (tokens)]."""
         import tensorflow as tf
 
-        text_ops = tensorflow_text()
-        x = mark(valid_utf8(text), [token for token in self.tokens if not token.normalized])
-        x = _normalise(x, self._tables[0])
-        if len(self._tables) > 1:
-            x = mark(x, [token for token in self.tokens if token.normalized], self._spellings)
-            x = _normalise(x, self._tables[1])
-        words = tf.strings.split(x, sep="")
-        too_long = tf.strings.length(words.values, unit="UTF8_CHAR") > self._limit
-        values = tf.where(too_long, self._stand_in, words.values)
-        pieces = text_ops.FastWordpieceTokenizer(model_buffer=self._pieces, no_pretokenization=True)
-        ids = pieces.tokenize(values)
-        splits = tf.gather(ids.row_splits, words.row_splits)
-        return tf.RaggedTensor.from_row_splits(tf.cast(ids.values, tf.int64), splits, validate=False)
+        text = valid_utf8(text)
+        for step in self._steps:
+            text = step(text)
+        words = tf.strings.split(text, sep="")
+        ids, _, _ = self._pieces_of(words.values)
+        return _rows(ids.values, ids, words)
+
+    def with_offsets(self, text: Tensor) -> Tokens:
+        """text: string [n]. Raises InvalidInput for added tokens whose offsets have no exact graph form."""
+        import tensorflow as tf
+
+        for token in self.tokens:
+            if token.normalized and (token.lstrip or token.rstrip):
+                raise InvalidInput(
+                    f"added token {token.content!r} is normalized and swallows white space: no exact offsets in a graph"
+                )
+        text = valid_utf8(text)
+        spans = Spans.original(text)
+        for step in self._steps:
+            text, spans = step.follow(text, spans)
+        words = tf.strings.split(text, sep="")
+        ids, begin, end = self._pieces_of(words.values)
+        word, found = ids.value_rowids(), spans.characters
+        apart = (found.bytes == ord(END)) | (found.bytes == ord(" "))
+        first = tf.gather(tf.where(~apart & tf.concat([[True], apart[:-1]], 0))[:, 0], word)  # each word's first byte
+        start = tf.gather(spans.start, tf.gather(found.owner, first + begin))
+        stop = tf.gather(spans.end, tf.gather(found.owner, first + end - 1))
+        place = tf.ragged.range(words.row_lengths()).values
+        return Tokens(*(_rows(x, ids, words) for x in (ids.values, start, stop, tf.gather(place, word))))
+
+    def _pieces_of(self, words: Tensor) -> tuple[Any, Tensor, Tensor]:
+        """words: string [w]. Returns ragged ids [w, (pieces)], and the bytes of its word that each begins and ends at.
+
+        All int64.
+        """
+        import tensorflow as tf
+
+        too_long = tf.strings.length(words, unit="UTF8_CHAR") > self._limit
+        values = tf.where(too_long, self._stand_in, words)
+        pieces = tensorflow_text().FastWordpieceTokenizer(model_buffer=self._pieces, no_pretokenization=True)
+        ids, begin, end = pieces.tokenize_with_offsets(values)
+        word = ids.value_rowids()
+        whole = tf.gather(tf.strings.length(words), word)
+        end = tf.where(tf.gather(too_long, word), tf.cast(whole, tf.int64), tf.cast(end.values, tf.int64))
+        return tf.cast(ids, tf.int64), tf.cast(begin.values, tf.int64), end
 
 
-def tensorflow_text() -> Any:
-    """The package. Raises MissingDependency."""
-    try:
-        import tensorflow_text
-    except ImportError as error:
-        raise MissingDependency("text in a graph needs tensorflow-text: pip install 'flowformers[cpu]'") from error
-    return tensorflow_text
+def _rows(values: Tensor, pieces: Any, words: Any) -> Any:
+    """Values of pieces as rows of texts. pieces: ragged [w, (pieces)]; words: ragged [n, (words)]."""
+    import tensorflow as tf
 
-
-def _normalise(x: Tensor, table: bytes) -> Tensor:
-    return tensorflow_text().FastBertNormalizer(model_buffer=table).normalize(x)
+    return tf.RaggedTensor.from_row_splits(values, tf.gather(pieces.row_splits, words.row_splits), validate=False)
 
 
 def _require(settings: Mapping[str, Any], part: str, kind: str) -> None:
@@ -152,11 +185,9 @@ def _changes(mapping: Mapping[int, str]) -> dict[int, str]:
 
 def _check_order(mapping: Mapping[int, str], vocab: Iterable[str], settings: Mapping[str, Any]) -> None:
     """Decomposition sorts neighbouring marks, which a table of characters can't: no matter outside the vocabulary."""
-    strip = settings.get("strip_accents")
-    if not (settings.get("lowercase", True) if strip is None else strip):
+    if not is_reordered(settings):
         return
-    moved = {chr(code) for code, text in mapping.items() if text and unicodedata.combining(text[0])}
-    found = sorted(moved & set("".join(vocab)))
+    found = sorted(set(moved_marks(mapping)) & set("".join(vocab)))
     if found:
         raise InvalidInput(
             f"the vocabulary holds combining marks that normalisation reorders: {found}; no exact graph form"
@@ -166,7 +197,7 @@ def _check_order(mapping: Mapping[int, str], vocab: Iterable[str], settings: Map
 def _spellings(settings: Mapping[str, Any], tokens: Iterable[AddedToken]) -> dict[str, str]:
     """How the added tokens look after normalisation."""
     normalizer = _normalizer(settings)
-    return {token.content: normalizer.normalize_str(token.content) for token in tokens if token.normalized}
+    return {token.content: normalizer.normalize_str(token.content) for token in tokens}
 
 
 def _piece_model(

@@ -1,0 +1,33 @@
+"""Sentence encoders: text -> one vector."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import tensorflow as tf
+
+from flowformers.text import TFTokenizer
+from flowformers.text.specials import SPACE
+from flowformers.types import Tensor
+
+# What str.strip() takes off.
+EDGE = rf"(?:{SPACE}|[\x{{1c}}-\x{{1f}}])+"
+
+
+def bodies(model: Any, graph: TFTokenizer) -> dict[str, Callable[..., Mapping[str, Tensor]]]:
+    """`text`: sentence_embedding, float32 [B, H], as encode() makes it of the same text."""
+
+    def text(text: Tensor) -> Mapping[str, Tensor]:
+        batch = graph.encode([_prepared(model, text)])
+        inputs = {name: getattr(batch, name) for name in model.serving_inputs if hasattr(batch, name)}
+        return model.serving(inputs)  # type: ignore[no-any-return]
+
+    return {"text": text}
+
+
+def _prepared(model: Any, text: Tensor) -> Tensor:
+    """White space at the ends off, the prompt in front, lower case where the folder says so."""
+    stripped = tf.strings.regex_replace(text, f"^{EDGE}|{EDGE}$", "")
+    text = tf.strings.join([model.prompt, stripped]) if model.prompt else stripped
+    return tf.strings.lower(text, encoding="utf-8") if model.lower_case else text
