@@ -21,6 +21,19 @@ MAY = {
     "wire": set(),
     "serving": {"wire"},
     "client": {"wire"},
+    "bench": {
+        "models",
+        "families",
+        "heads",
+        "nn",
+        "checkpoint",
+        "text",
+        "training",
+        "export",
+        "wire",
+        "serving",
+        "client",
+    },
 }
 # The article's API has the export on the model: docs/decisions/0001-save-pretrained-exports.md.
 EXCEPTIONS = {("models/saving.py", "export"), ("models/sentence.py", "export")}
@@ -44,6 +57,7 @@ def test_imports_follow_the_line_of_data():
         for path in (ROOT / room).rglob("*.py"):
             name = path.relative_to(ROOT).as_posix()
             extra = rooms_imported(path) - allowed - LEAVES - {room}
+            extra -= {other for other in extra if room == "bench" and other[:1].isupper()}  # the public names
             wrong += [f"{name} imports {other}" for other in extra if (name, other) not in EXCEPTIONS]
     assert not wrong
 

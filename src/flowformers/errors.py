@@ -9,6 +9,7 @@ FlowformersError                         kind: UNKNOWN
 │   ├── UnsafePickle                     INVALID_ARGUMENT    a pickle asks for more than tensors
 │   └── WeightsMismatch                  FAILED_PRECONDITION tensors and model do not fit; lists all of them
 ├── MissingDependency (ImportError)      FAILED_PRECONDITION a package is absent; the text names the extra
+├── PeerUnavailable                      UNAVAILABLE         an engine can't take part in the benchmark
 ├── ExportError                          INTERNAL            a SavedModel could not be written
 │   └── VerificationFailed               INTERNAL            the written SavedModel answers differently
 └── ServingError                         (given)             an answer to a client: a kind and a text
@@ -91,6 +92,12 @@ class MissingDependency(FlowformersError, ImportError):
     """A package that this call needs is not installed; the text names the extra."""
 
     kind = Kind.FAILED_PRECONDITION
+
+
+class PeerUnavailable(FlowformersError):
+    """An engine of the benchmark can't be installed, run or compared; the text is what the report says."""
+
+    kind = Kind.UNAVAILABLE
 
 
 class ExportError(FlowformersError):

@@ -16,6 +16,7 @@ COMMANDS = {
     "predict": "answer texts without a server",
     "convert": "write a checkpoint anew as safetensors or tf_model.h5",
     "inspect": "print the signatures of a SavedModel",
+    "bench": "time this package and its peers on this machine",
 }
 
 
