@@ -13,6 +13,7 @@ from flowformers.bench.measures import batching, load, loading, server, text, to
 from tests.bench.conftest import TINY
 
 
+@pytest.mark.slow
 def test_loading_gives_memory_and_times(setup):
     found = {one.name: one for one in loading.measure(setup)}
     assert len(found) == 5
@@ -54,6 +55,13 @@ def test_clients_are_answered_alone_and_in_batches(setup, monkeypatch):
     monkeypatch.setattr(batching, "SECONDS", 5.0)
     monkeypatch.setattr(batching, "SIZES", batching.exports.TINY)
     assert len(list(batching.measure(setup))) == 9
+
+
+def test_a_measurement_runs_in_a_process_of_its_own_and_is_recorded(setup):
+    out = io.StringIO()
+    measures.run_measure("loading", setup, out)
+    lines = [json.loads(line) for line in out.getvalue().splitlines()]
+    assert [line["record"] for line in lines] == ["measure"] * 5
 
 
 @pytest.mark.slow

@@ -54,5 +54,5 @@ def print_measures(name: str, setup: Setup) -> None:
     kind = MEASURES[name]
     limited_to(kind.threads or setup.threads)
     module = import_module(f"flowformers.bench.measures.{kind.module}")
-    for measure in module.measure(name, setup):
+    for measure in module.measure(setup):
         print(json.dumps(dataclasses.asdict(measure)), flush=True)
