@@ -61,7 +61,7 @@ def test_a_measurement_runs_in_a_process_of_its_own_and_is_recorded(setup):
     out = io.StringIO()
     measures.run_measure("loading", setup, out)
     lines = [json.loads(line) for line in out.getvalue().splitlines()]
-    assert [line["record"] for line in lines] == ["measure"] * 5
+    assert [line["record"] for line in lines] == ["measure"] * 6
 
 
 @pytest.mark.slow

@@ -67,7 +67,7 @@ class Meter:
         return min(1.0, max(0.0, (busy - own) / (wall * (os.cpu_count() or 1))))
 
     def _reading(self) -> tuple[float, float, float] | None:
-        """Seconds: by the clock, of all cores at work, of the process at work."""
+        """Seconds: by the clock, of all cores at work, of the process and its ended children at work."""
         stat, own = Path("/proc/stat"), Path(f"/proc/{self._pid}/stat")
         if not stat.is_file() or not own.is_file():
             return None
@@ -75,4 +75,4 @@ class Meter:
         fields = own.read_text().rpartition(")")[2].split()
         ticks = os.sysconf("SC_CLK_TCK")
         busy = user + nice + system + irq + softirq + steal
-        return time.monotonic(), busy / ticks, (int(fields[11]) + int(fields[12])) / ticks
+        return time.monotonic(), busy / ticks, sum(map(int, fields[11:15])) / ticks

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import subprocess
 import sys
 from dataclasses import dataclass
 from typing import TextIO
 
 from flowformers.bench import records
+from flowformers.bench.machine import Meter
 from flowformers.bench.records import Measure, Participant
 from flowformers.bench.setup import Setup
 from flowformers.bench.workers.tensorflow_threads import limited_to
@@ -54,5 +56,10 @@ def print_measures(name: str, setup: Setup) -> None:
     kind = MEASURES[name]
     limited_to(kind.threads or setup.threads)
     module = import_module(f"flowformers.bench.measures.{kind.module}")
+    meter = Meter(os.getpid())
     for measure in module.measure(setup):
         print(json.dumps(dataclasses.asdict(measure)), flush=True)
+    others = meter.others()
+    if others is not None:
+        last = Measure(name, "CPU time that other processes took meanwhile", 100 * others, "%")
+        print(json.dumps(dataclasses.asdict(last)), flush=True)
