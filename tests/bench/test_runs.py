@@ -143,7 +143,7 @@ def test_others_are_let_in_when_they_have_waited_long(tmp_path, monkeypatch):
 
 
 def test_the_command_is_recorded_as_others_can_type_it():
-    argv = ["/opt/bin/flowformers", "bench", "--lock", "/tmp/x", "--scenario", "short"]
+    argv = ["/opt/bin/flowformers", "bench", "--lock", "/tmp/x", "--out", "/tmp/y", "--scenario", "short"]
     assert command(argv) == "flowformers bench --scenario short"
 
 

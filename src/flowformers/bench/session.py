@@ -21,6 +21,7 @@ from flowformers.bench.timing import run_scenario
 from flowformers.errors import PeerUnavailable
 
 RESULTS = "benchmarks"
+PLACES = ("--lock", "--out")
 
 
 def run(plan: Plan, setup: Setup, out: Path) -> Path:
@@ -53,12 +54,12 @@ def _session(setup: Setup, started: str) -> Session:
 
 
 def command(argv: list[str]) -> str:
-    """The command as typed, without the place of the program and without --lock, which says nothing to others."""
+    """The command as typed, without places on this machine."""
     words, skip = [], False
     for word in argv[1:]:
-        if not skip and word != "--lock":
+        if not skip and word not in PLACES:
             words.append(word)
-        skip = word == "--lock"
+        skip = word in PLACES
     return shlex.join(["flowformers", *words])
 
 
