@@ -22,12 +22,14 @@ def load(folder: Path, *, variant: str, threads: int, scratch: Path) -> Any:
     shapes = [(width, width)] * 4 + [(width, inner), (inner, width)]
     random = np.random.default_rng(3)
     layers = [
-        [tf.constant(random.standard_normal(shape, np.float32) / width, dtype) for shape in shapes]
+        [random.standard_normal(shape, np.float32) / np.float32(width) for shape in shapes]
         for _ in range(config["num_hidden_layers"])
     ]
 
     def products(x: Any) -> Any:
-        for query, key, value, mixed, wider, narrower in layers:
+        for kernels in layers:
+            # Made inside the function: a tensor from outside would be an input, which oneDNN packs at every call.
+            query, key, value, mixed, wider, narrower = (tf.constant(kernel, dtype) for kernel in kernels)
             sides = [tf.matmul(x, kernel) for kernel in (query, key, value)]
             x = tf.matmul(tf.matmul(tf.matmul(sides[0], mixed), wider), narrower)
             # Keeps the other two from being pruned, at the cost of one row.
