@@ -89,8 +89,8 @@ def _disturbance(outcome: Outcome) -> list[str]:
         return []
     return [
         f"**Disturbed: other processes took {median(shares):.0%} of the machine's CPU time in the median turn. "
-        "Milliseconds are too high, engines whose threads sleep between products (TensorFlow's) lose more than those whose "
-        "threads spin, and the comparison is no result.**"
+        "Milliseconds are too high, engines whose threads sleep between products (TensorFlow's) lose more than those "
+        "whose threads spin, and the comparison is no result.**"
     ]
 
 
