@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -112,7 +113,8 @@ def to_array(proto: Any, name: str) -> Array:
     count = 1
     for size in shape:
         count *= size
-    if count >= 2**63 or any(size >= 2**63 for size in shape) or len(shape) > 64:
+    # NumPy also refuses an empty array whose other dimensions multiply beyond 63 bits.
+    if math.prod(max(size, 1) for size in shape) >= 2**59 or len(shape) > 64:
         raise _bad(name, f"shape {shape} is too large")
     if number == STRING:
         return _strings(name, proto.string_val, count).reshape(shape)
