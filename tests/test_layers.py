@@ -34,6 +34,7 @@ MAY = {
         "serving",
         "client",
     },
+    "deploy": {"serving"},
 }
 # The article's API has the export on the model: docs/decisions/0001-save-pretrained-exports.md.
 EXCEPTIONS = {("models/saving.py", "export"), ("models/sentence.py", "export")}

@@ -5,28 +5,26 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.responses import HTMLResponse
 from starlette.routing import Route
 
-from flowformers.errors import Kind, ServingError
+from flowformers.errors import FlowformersError, Kind, ServingError
 from flowformers.serving.execution import Execution
-from flowformers.serving.rest import Request, Response, RestApi, deadline_in, error_response
+from flowformers.serving.rest import Headers, Request, Response, deadline_in
 from flowformers.serving.security import NO_KEY, ApiKeys
 from flowformers.serving.settings import Settings
 
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS"})
 INLINE_BYTES = 64 * 2**10
-Headers = list[tuple[bytes, bytes]]
 CORS: Headers = [
     (b"access-control-allow-origin", b"*"),
     (b"access-control-allow-methods", b"POST, GET"),
     (b"access-control-allow-headers", b"Content-Type"),
 ]
-JSON: Headers = [(b"content-type", b"application/json")]
 HTML: Headers = [(b"content-type", b"text/html"), (b"connection", b"close")]
 RETRY: Headers = [(b"retry-after", b"1")]
 
@@ -39,13 +37,37 @@ class Refusal(Exception):
         self.status, self.text = status, text
 
 
+class Api(Protocol):
+    """A protocol's paths and forms."""
+
+    def takes(self, path: str) -> bool:
+        """Whether a path is this protocol's, which answers wrong ones too."""
+
+    def is_open(self, path: str) -> bool:
+        """Whether a path needs no API key."""
+
+    def refuse(self, error: FlowformersError) -> Response:
+        """The error in this protocol's form."""
+
+    def short(self, request: Request) -> bool:
+        """Whether the answer takes less than handing the request to another thread."""
+
+    def answer(self, request: Request) -> Response:
+        """Whatever the request is."""
+
+
 class Front:
-    """Everything below /v1/ is the API's, which answers wrong paths in JSON too; other routes may be added."""
+    """Each path is the first API's that takes it; other routes may be added."""
 
     def __init__(
-        self, api: RestApi, execution: Execution, settings: Settings, keys: ApiKeys, routes: Sequence[Route] = ()
+        self,
+        apis: Sequence[Api],
+        execution: Execution,
+        settings: Settings,
+        keys: ApiKeys,
+        routes: Sequence[Route] = (),
     ) -> None:
-        self._api, self._execution, self._settings, self._keys = api, execution, settings, keys
+        self._apis, self._execution, self._settings, self._keys = apis, execution, settings, keys
         self._cors = CORS if settings.rest_api_enable_cors_support else []
         self._others = Starlette(routes=routes, exception_handlers={HTTPException: _not_found})
         self._taken = {route.path for route in routes}
@@ -54,40 +76,47 @@ class Front:
         """ASGI."""
         try:
             _check_head(scope, self._settings.max_header_bytes)
-            if not scope["path"].startswith("/v1/") or scope["path"] in self._taken:
+            api = self._api(scope["path"])
+            if api is None:
                 await self._others(scope, receive, send)
             elif scope["method"] == "OPTIONS":
                 known = b"http" in _header(scope, b"origin")
                 await _send(send, 200 if known else 400, b"", self._cors)
             else:
-                await self._answer(scope, receive, send)
+                await self._answer(api, scope, receive, send)
         except Refusal as error:
             await _send(send, error.status, _page(error.status, error.text).encode(), HTML)
 
-    async def _answer(self, scope: Any, receive: Any, send: Any) -> None:
-        response = await self._response(scope, receive)
+    def _api(self, path: str) -> Api | None:
+        return None if path in self._taken else next((api for api in self._apis if api.takes(path)), None)
+
+    async def _answer(self, api: Api, scope: Any, receive: Any, send: Any) -> None:
+        response = await self._response(api, scope, receive)
         if response is None:
             return
-        headers = JSON + self._cors + (RETRY if response.status in (429, 503) else [])
+        headers = [*response.headers, *self._cors, *(RETRY if response.status in (429, 503) else ())]
         await _send(send, response.status, b"" if scope["method"] == "HEAD" else response.body, headers)
 
-    async def _response(self, scope: Any, receive: Any) -> Response | None:
+    async def _response(self, api: Api, scope: Any, receive: Any) -> Response | None:
         """None where the client has gone."""
-        if self._keys and not self._keys.allow(_header(scope, b"authorization"), _header(scope, b"x-api-key")):
-            return error_response(Kind.UNAUTHENTICATED, NO_KEY)
+        if self._keys and not (api.is_open(scope["path"]) or self._has_key(scope)):
+            return api.refuse(ServingError(Kind.UNAUTHENTICATED, NO_KEY))
         body = await _read(scope, receive, self._settings.max_request_body_bytes)
         if body is None:
             return None
         deadline = deadline_in(self._settings.rest_api_timeout_in_ms)
         gzip = b"gzip" in _header(scope, b"content-encoding")
-        request = Request(scope["method"], _raw_path(scope), body, gzip, deadline)
-        if len(body) <= INLINE_BYTES and self._api.short(request):
-            return self._api.answer(request)
-        return await self._in_thread(request, receive)
+        request = Request(scope["method"], _raw_path(scope), body, gzip, deadline, scope["headers"])
+        if len(body) <= INLINE_BYTES and api.short(request):
+            return api.answer(request)
+        return await self._in_thread(api, request, receive)
 
-    async def _in_thread(self, request: Request, receive: Any) -> Response | None:
+    def _has_key(self, scope: Any) -> bool:
+        return self._keys.allow(_header(scope, b"authorization"), _header(scope, b"x-api-key"))
+
+    async def _in_thread(self, api: Api, request: Request, receive: Any) -> Response | None:
         """The answer of another thread; a request whose client goes while it waits is not run."""
-        answer = asyncio.ensure_future(self._execution.run(partial(self._api.answer, request)))
+        answer = asyncio.ensure_future(self._execution.run(partial(api.answer, request)))
         gone = asyncio.ensure_future(receive())
         await asyncio.wait({answer, gone}, return_when=asyncio.FIRST_COMPLETED)
         gone.cancel()
@@ -97,7 +126,7 @@ class Front:
         try:
             return answer.result()
         except ServingError as error:  # the queue is full
-            return error_response(error.kind, str(error))
+            return api.refuse(error)
 
 
 def _header(scope: Any, name: bytes) -> bytes:

@@ -50,28 +50,28 @@ class GrpcApi:
         self._dataplane, self._execution, self._tensor_content = dataplane, execution, tensor_content
 
     async def Predict(self, request: Any, context: Any) -> Any:
-        return await self._answer(self._predict, request, context)
+        return await self.answer(self._predict, request, context)
 
     async def Classify(self, request: Any, context: Any) -> Any:
-        return await self._answer(self._classify, request, context)
+        return await self.answer(self._classify, request, context)
 
     async def Regress(self, request: Any, context: Any) -> Any:
-        return await self._answer(self._regress, request, context)
+        return await self.answer(self._regress, request, context)
 
     async def MultiInference(self, request: Any, context: Any) -> Any:
-        return await self._answer(self._multi_inference, request, context)
+        return await self.answer(self._multi_inference, request, context)
 
     async def GetModelMetadata(self, request: Any, context: Any) -> Any:
-        return await self._answer(self._metadata, request, context, _at_once)
+        return await self.answer(self._metadata, request, context, _at_once)
 
     async def GetModelStatus(self, request: Any, context: Any) -> Any:
-        return await self._answer(self._status, request, context, _at_once)
+        return await self.answer(self._status, request, context, _at_once)
 
     async def HandleReloadConfigRequest(self, request: Any, context: Any) -> Any:
         # It waits until models are loaded, so it must not hold a thread that answers requests.
-        return await self._answer(self._reload, request, context, asyncio.to_thread)
+        return await self.answer(self._reload, request, context, asyncio.to_thread)
 
-    async def _answer(self, work: Work, request: Any, context: Any, run: Run | None = None) -> Any:
+    async def answer(self, work: Work, request: Any, context: Any, run: Run | None = None) -> Any:
         """The work's answer; a ServingError becomes its status, anything else is a mistake of ours."""
         try:
             if request is None:

@@ -7,6 +7,7 @@ import logging
 import re
 import time
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -24,6 +25,8 @@ INFER = re.compile(MODEL + r":(?P<verb>predict|classify|regress)", re.IGNORECASE
 METADATA = re.compile(MODEL + r"/metadata", re.IGNORECASE)
 STATUS = re.compile(MODEL, re.IGNORECASE)
 UNPACKED_LIMIT = 100 * 2**20
+Headers = Sequence[tuple[bytes, bytes]]
+JSON: Headers = ((b"content-type", b"application/json"),)
 
 
 @dataclass(frozen=True)
@@ -35,14 +38,20 @@ class Request:
     body: bytes
     gzip: bool
     deadline: float
+    headers: Headers = ()
+
+    def header(self, name: bytes) -> bytes:
+        """The first header of that name in lower case; empty where there is none."""
+        return next((value for key, value in self.headers if key == name), b"")
 
 
 @dataclass(frozen=True)
 class Response:
-    """Status and JSON body."""
+    """Status, body, and headers beside its length."""
 
     status: int
     body: bytes
+    headers: Headers = JSON
 
 
 class RestApi:
@@ -52,15 +61,26 @@ class RestApi:
         self._dataplane = dataplane
         self._verbs = {"predict": self._predict, "classify": self._classify, "regress": self._regress}
 
+    def takes(self, path: str) -> bool:
+        """Whether a path is this protocol's, which answers wrong ones too."""
+        return path.startswith("/v1/")
+
+    def is_open(self, path: str) -> bool:
+        """Whether a path needs no API key."""
+        return False
+
+    def refuse(self, error: FlowformersError) -> Response:
+        """The error in this protocol's form."""
+        return error_response(error.kind, str(error))
+
     def answer(self, request: Request) -> Response:
         """Every ServingError becomes its code; anything else is a mistake of ours."""
         try:
             return Response(200, self._route(request))
         except FlowformersError as error:
-            return error_response(error.kind, str(error))
+            return self.refuse(error)
         except Exception as error:
-            log.exception("a REST request failed")
-            return error_response(Kind.INTERNAL, f"internal error: {type(error).__name__}")
+            return self.refuse(mistake(error))
 
     def short(self, request: Request) -> bool:
         """Whether the answer takes less than handing the request to another thread."""
@@ -83,7 +103,7 @@ class RestApi:
     def _route(self, request: Request) -> bytes:
         method, path = request.method, request.path
         if method == "POST" and (found := INFER.fullmatch(path)) and found["verb"] in self._verbs:
-            parsed = json_form.parse(_unpacked(request))
+            parsed = json_form.parse(unpacked(request))
             return self._verbs[found["verb"]](_target(found), parsed, Limits(request.deadline, len(request.body)))
         if method == "GET" and (found := METADATA.fullmatch(path)):
             return self._metadata(_target(found))
@@ -123,6 +143,12 @@ def deadline_in(milliseconds: int) -> float:
     return time.monotonic() + milliseconds / 1000
 
 
+def mistake(error: Exception) -> ServingError:
+    """An error that nobody foresaw, as INTERNAL; its traceback goes to the log."""
+    log.exception("a REST request failed", exc_info=error)
+    return ServingError(Kind.INTERNAL, f"internal error: {type(error).__name__}")
+
+
 def error_response(kind: Kind, text: str) -> Response:
     """{"error": text} under the kind's HTTP status."""
     return Response(http_status(kind), _pretty({"error": text}))
@@ -137,7 +163,7 @@ def _target(found: re.Match[str]) -> Target:
     return Target(unquote(found["name"]), version, label)
 
 
-def _unpacked(request: Request) -> bytes:
+def unpacked(request: Request) -> bytes:
     """A gzip body unpacked; a broken or larger one is empty, as in TensorFlow Serving (section 3)."""
     if not request.gzip:
         return request.body

@@ -17,13 +17,11 @@ from flowformers.errors import FlowformersError
 from flowformers.progress import stage
 from flowformers.serving.dataplane import Dataplane, Target
 from flowformers.serving.execution import Execution
-from flowformers.serving.front import Front
 from flowformers.serving.grpc import GrpcApi
 from flowformers.serving.grpc_server import listen, make_server
 from flowformers.serving.http import HttpServer, bind
+from flowformers.serving.protocols import add_open_inference, rest_app
 from flowformers.serving.repository import Repository
-from flowformers.serving.rest import RestApi
-from flowformers.serving.security import read_api_keys
 from flowformers.serving.settings import Settings
 from flowformers.serving.storage import require_versions
 
@@ -55,10 +53,12 @@ class Server:
             execution = Execution(executor, threads, settings.max_queued_requests)
             rest_socket = bind(settings.host, settings.rest_api_port, "rest_api_port")
             tensor_content = settings.enable_serialization_as_tensor_content
-            grpc_server = await make_server(GrpcApi(self.dataplane, execution, tensor_content=tensor_content), settings)
+            grpc_api = GrpcApi(self.dataplane, execution, tensor_content=tensor_content)
+            grpc_server = await make_server(grpc_api, settings)
+            add_open_inference(grpc_server, self.dataplane, grpc_api, self.welcomes)
             self.grpc_port = listen(grpc_server, settings)
             self.rest_port = rest_socket.getsockname()[1]
-            front = Front(RestApi(self.dataplane), execution, settings, read_api_keys(settings.api_key_file))
+            front = rest_app(self.dataplane, execution, settings, self.welcomes)
             http = HttpServer(front, settings)
             await grpc_server.start()
             running = asyncio.create_task(http.serve(sockets=[rest_socket]))
@@ -74,6 +74,10 @@ class Server:
         """Begin to drain; may be called from any thread or signal handler."""
         if self._loop is not None and self._stopping is not None:
             self._loop.call_soon_threadsafe(self._stopping.set)
+
+    def welcomes(self) -> bool:
+        """Whether new requests are welcome: not before the ports are open, and not in the drain."""
+        return self.ready.is_set() and self._stopping is not None and not self._stopping.is_set()
 
 
 def _threads(settings: Settings) -> int:

@@ -94,3 +94,23 @@ def service(file: str, name: str) -> Any:
     """The descriptor of a service."""
     register(file)
     return descriptor_pool.Default().FindServiceByName(name)
+
+
+@cache
+def _private(file: str) -> descriptor_pool.DescriptorPool:
+    """A pool of its own, for protocols whose clients bring definitions of the same names under other files."""
+    pool = descriptor_pool.DescriptorPool()
+    pool.AddSerializedFile(_own()[file])
+    return pool
+
+
+def private_messages(file: str) -> dict[str, Any]:
+    """As messages(), and free of clashes with whatever else is in the process."""
+    found = _private(file).FindFileByName(file).message_types_by_name
+    return {name: message_factory.GetMessageClass(descriptor) for name, descriptor in found.items()}
+
+
+def private_service(file: str, name: str) -> Any:
+    """As service(), in the pool of private_messages()."""
+    private_messages(file)
+    return _private(file).FindServiceByName(name)

@@ -1,0 +1,1 @@
+"""Our server and models on other people's engines. What is for Docker, Kubernetes and KServe is in /deploy."""

@@ -1,0 +1,123 @@
+"""The embedded server as a Ray Serve application, for TensorFlow Serving's clients.
+
+Each replica is the server without its ports: Ray's proxies have them, spread requests over replicas, and scale.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from flowformers.deploy.ray.library import library
+from flowformers.serving.settings import Settings
+
+SERVICERS = [
+    "flowformers.wire.prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server",
+    "flowformers.wire.model_service_pb2_grpc.add_ModelServiceServicer_to_server",
+]
+
+
+def application(model_base_path: str | Path | None = None, *, num_cpus: float = 1, **options: Any) -> Any:
+    """A Ray Serve application: `serve.run(application("my_model/saved_model", model_name="bert"), route_prefix="/")`.
+
+    options: Settings by name, as `flowformers serve` has flags, and beside them whatever `serve.deployment` takes
+    (num_replicas, autoscaling_config, max_ongoing_requests, ...). num_cpus: for each replica; TensorFlow gets as many
+    threads. For gRPC start Ray Serve with `grpc_options()`. Run it as the only application: TensorFlow Serving's
+    clients do not send the name of one. Raises InvalidInput for settings that do not fit together.
+    """
+    serve = library("ray.serve")
+    settings = {name: options.pop(name) for name in [*options] if name in Settings.__dataclass_fields__}
+    if model_base_path is not None:
+        settings["model_base_path"] = Path(model_base_path).absolute()
+    settings.setdefault("tensorflow_intra_op_parallelism", max(1, int(num_cpus)))
+    Settings(**settings).models()  # what is wrong is said here, not in the log of a replica
+    resources = {"num_cpus": num_cpus, **options.pop("ray_actor_options", {})}
+    deployment = serve.deployment(serve.ingress(_ingress)(Replica), ray_actor_options=resources, **options)
+    return deployment.bind(settings)
+
+
+def grpc_options(port: int = 8500) -> Any:
+    """For `serve.start(grpc_options=...)`: TensorFlow Serving's services on Ray's gRPC proxies."""
+    return library("ray.serve.config").gRPCOptions(port=port, grpc_servicer_functions=SERVICERS)
+
+
+def _ingress() -> Any:
+    """What Ray asks for once in each replica, before the replica is made."""
+    return _answer
+
+
+async def _answer(scope: Any, receive: Any, send: Any) -> None:
+    """The HTTP application of the replica that this runs in."""
+    if scope["type"] == "lifespan":  # a replica begins and ends by itself
+        return
+    replica = library("ray.serve").get_replica_context().servable_object
+    await replica.http_app(scope, receive, send)
+
+
+class Replica:
+    """One copy of the models. The methods are the RPCs' names, as Ray wants them."""
+
+    def __init__(self, settings: Mapping[str, Any]) -> None:
+        from flowformers.serving.dataplane import Dataplane
+        from flowformers.serving.execution import Execution
+        from flowformers.serving.grpc import GrpcApi
+        from flowformers.serving.protocols import rest_app
+        from flowformers.serving.repository import Repository
+
+        chosen = Settings(**settings)
+        threads = chosen.num_run_threads or 4 * (os.cpu_count() or 1)
+        execution = Execution(ThreadPoolExecutor(threads), threads, chosen.max_queued_requests)
+        repository = Repository(chosen)
+        repository.start()
+        dataplane = Dataplane(repository)
+        self._grpc = GrpcApi(dataplane, execution)
+        self.http_app = rest_app(dataplane, execution, chosen, repository.ready)
+
+    async def Predict(self, request: Any, grpc_context: Any) -> Any:
+        return await self._grpc.Predict(request, _Context(grpc_context))
+
+    async def Classify(self, request: Any, grpc_context: Any) -> Any:
+        return await self._grpc.Classify(request, _Context(grpc_context))
+
+    async def Regress(self, request: Any, grpc_context: Any) -> Any:
+        return await self._grpc.Regress(request, _Context(grpc_context))
+
+    async def MultiInference(self, request: Any, grpc_context: Any) -> Any:
+        return await self._grpc.MultiInference(request, _Context(grpc_context))
+
+    async def GetModelMetadata(self, request: Any, grpc_context: Any) -> Any:
+        return await self._grpc.GetModelMetadata(request, _Context(grpc_context))
+
+    async def GetModelStatus(self, request: Any, grpc_context: Any) -> Any:
+        return await self._grpc.GetModelStatus(request, _Context(grpc_context))
+
+    async def HandleReloadConfigRequest(self, request: Any, grpc_context: Any) -> Any:
+        import grpc
+
+        text = "a reload would reach one replica only; set model_config_file_poll_wait_seconds and change the file"
+        await _Context(grpc_context).abort(grpc.StatusCode.UNIMPLEMENTED, text)
+
+
+class _Context:
+    """Ray's gRPC context with the methods of grpc.aio's that it has not."""
+
+    def __init__(self, context: Any) -> None:
+        self._context = context
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._context, name)
+
+    def time_remaining(self) -> float | None:
+        """Ray's proxy holds the deadline; a replica does not hear of it."""
+        return None
+
+    async def abort(self, code: Any, details: str = "", trailing_metadata: Any = ()) -> None:
+        """End the call: Ray takes code and text from the context, and that it failed from an exception."""
+        self._context.set_code(code)
+        self._context.set_details(details)
+        if trailing_metadata:
+            self._context.set_trailing_metadata([*trailing_metadata])
+        raise RuntimeError(details)
