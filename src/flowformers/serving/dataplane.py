@@ -104,10 +104,21 @@ class Dataplane:
         limits: Limits = NO_LIMITS,
     ) -> Answer:
         """As predict, for inputs that can be read only with their dtypes: read(NumPy names by input) -> arrays."""
+        return self.predict_parts(target, signature_name, [read], limits=limits)[0]
+
+    def predict_parts(
+        self,
+        target: Target,
+        signature_name: str,
+        reads: Sequence[Callable[[Mapping[str, str]], Mapping[str, Array]]],
+        *,
+        limits: Limits = NO_LIMITS,
+    ) -> list[Answer]:
+        """As predict_typed, for several inputs of one version."""
         with self._repository.use(target.name, target.version, target.label) as servable:
             signature = _signature(servable, signature_name, *REST_UNKNOWN)
             self._paces[target, signature_name] = servable.pace(signature_name)
-            return _run(servable, signature, read(signature.dtypes), (), limits)
+            return [_run(servable, signature, read(signature.dtypes), (), limits) for read in reads]
 
     def classify(
         self, target: Target, signature_name: str, examples: Sequence[bytes], limits: Limits = NO_LIMITS

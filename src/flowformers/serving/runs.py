@@ -39,6 +39,10 @@ class Runs:
         if self._bounded and pace.worth_measuring():
             with pace.measure(size):
                 return self._call(feeds, fetches, 0, IN_CALLER)
+        return self.call(feeds, fetches, timeout_ms)
+
+    def call(self, feeds: Mapping[str, Array], fetches: Sequence[str], timeout_ms: int) -> list[Array]:
+        """As run, always in TensorFlow's pool."""
         return self._call(feeds, fetches, timeout_ms, 0)
 
     def _call(self, feeds: Mapping[str, Array], fetches: Sequence[str], timeout_ms: int, pool: int) -> list[Array]:

@@ -15,14 +15,20 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from flowformers.errors import Kind, ServingError
+from flowformers.errors import FlowformersError, Kind, ServingError
+from flowformers.serving import calls, metrics
+from flowformers.serving.batching import Batcher
+from flowformers.serving.batching_config import parameters_for
 from flowformers.serving.pace import Pace
 from flowformers.serving.runs import Runs
+from flowformers.serving.session_config import session_config
 from flowformers.serving.settings import Settings
 from flowformers.types import Array
 
 WARMUP = Path("assets.extra/tf_serving_warmup_requests")
 TEXT_OPS = (b"FastBertNormalize", b"FastWordpiece", b"SentencepieceOp", b"TFText>")
+MASK = "attention_mask"
+ROW = 4  # tokens of an example
 INIT_OP = "__saved_model_init_op"
 
 
@@ -43,17 +49,14 @@ class Servable:
 
     def __init__(self, folder: Path, version: int, settings: Settings) -> None:
         self.folder, self.version = folder, version
-        config = tf.compat.v1.ConfigProto(
-            intra_op_parallelism_threads=settings.tensorflow_intra_op_parallelism,
-            inter_op_parallelism_threads=settings.tensorflow_inter_op_parallelism,
-        )
-        self._session = tf.compat.v1.Session(graph=tf.Graph(), config=config)
+        self._session = tf.compat.v1.Session(graph=tf.Graph(), config=session_config(settings))
         try:
             meta = self._load(settings.saved_model_tags.split(","))
         except Exception:
             self._session.close()
             raise
-        self._runs = Runs(self._session, meta.graph_def)
+        self._plain_runs = Runs(self._session, meta.graph_def)
+        self._runs = self._joined(settings)
         self.signature_defs = dict(meta.signature_def)
         self.signatures = {
             name: _signature(name, definition) for name, definition in self.signature_defs.items() if name != INIT_OP
@@ -68,6 +71,16 @@ class Servable:
             raise to_serving_error(error) from error
         except Exception as error:  # the loader raises IOError, RuntimeError, ValueError and parse errors
             raise ServingError(Kind.NOT_FOUND, f"{self.folder} is no SavedModel that can be loaded: {error}") from error
+
+    def _joined(self, settings: Settings) -> Runs | Batcher:
+        """The runs, joined into batches where that is asked for."""
+        try:
+            parameters = parameters_for(self.folder, settings)
+        except FlowformersError as error:
+            raise ServingError(error.kind, str(error)) from error
+        if parameters is None:
+            return self._plain_runs
+        return Batcher(self._plain_runs, self._session, parameters)
 
     def signature(self, name: str) -> Signature | None:
         """The signature of that name."""
@@ -88,8 +101,10 @@ class Servable:
         """
         feeds = {signature.inputs[name]: _checked(name, inputs[name], signature.dtypes[name]) for name in inputs}
         fetches = [signature.outputs[name] for name in outputs]
+        _count_tokens(inputs)
         try:
-            values = self._runs.run(signature.name, feeds, fetches, timeout_ms, size)
+            with calls.running():
+                values = self._runs.run(signature.name, feeds, fetches, timeout_ms, size)
         except tf.errors.OpError as error:
             raise to_serving_error(error) from error
         except (TypeError, ValueError) as error:
@@ -100,26 +115,48 @@ class Servable:
         """How long the runs of a signature take."""
         return self._runs.pace(signature_name)
 
-    def warm_up(self) -> int:
+    def warm_up(self, repeats: int = 1) -> int:
         """Run the requests in assets.extra; returns how many. Raises ServingError for one that fails (section 16)."""
+        if isinstance(self._runs, Batcher):
+            self._make_queues(self._runs)
         path = self.folder / WARMUP
         if not path.is_file():
             return 0
-        from flowformers.serving.warmup import read_requests
+        from flowformers.serving.warmup import warm_up
 
-        count = 0
-        for signature_name, inputs in read_requests(path):
-            signature = self.signature(signature_name)
-            if signature is None:
-                raise ServingError(Kind.INVALID_ARGUMENT, f"{path}: no signature {signature_name!r}")
-            self.run(signature, inputs, list(signature.outputs))
-            count += 1
-        return count
+        return warm_up(self, path, repeats)
+
+    def _make_queues(self, batcher: Batcher) -> None:
+        """Make each signature's queue now, with a first batch, and not at the cost of the first request."""
+        for name, signature in self.signatures.items():
+            infos = self.signature_defs[name].inputs
+            rows = {info.name: example_row(info) for info in infos.values()}
+            if rows and all(row is not None for row in rows.values()):
+                with contextlib.suppress(ServingError, tf.errors.OpError, TypeError, ValueError):
+                    batcher.run(name, rows, list(signature.outputs.values()), 0, 0)
 
     def close(self) -> None:
         """Give the memory back."""
-        self._runs.close()
+        self._plain_runs.close()
         self._session.close()
+
+
+def _count_tokens(inputs: Mapping[str, Array]) -> None:
+    mask = inputs.get(MASK)
+    if mask is not None and mask.dtype.kind == "i":
+        metrics.tokens(calls.model(), int(np.count_nonzero(mask)), mask.size)
+
+
+def example_row(info: Any) -> Array | None:
+    """A row that fits a TensorInfo: empty strings, zeros, ones for a mask; None for shapes that can't be guessed."""
+    dims = [dim.size for dim in info.tensor_shape.dim]
+    if info.tensor_shape.unknown_rank or not dims or any(size < 0 for size in dims[1:] if len(dims) != 2):
+        return None
+    shape = (1, *(ROW if size < 0 else size for size in dims[1:]))
+    if info.dtype == tf.string.as_datatype_enum:
+        return np.full(shape, b"", object)
+    fill = np.ones if info.name.split(":")[0].endswith(MASK) else np.zeros
+    return fill(shape, tf.as_dtype(info.dtype).as_numpy_dtype)
 
 
 def _register_text_ops(folder: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -22,13 +22,28 @@ def predictions(outputs: Mapping[str, Array], *, rows: bool) -> bytes:
         values = {name: _json(array, name) for name, array in outputs.items()}
         content = next(iter(values.values())) if len(values) == 1 else _object(values)
         return f'{{\n    "outputs": {content}\n}}'.encode("utf-8", errors="surrogateescape")
+    return _table(_lines(outputs))
+
+
+def joined_predictions(parts: Sequence[tuple[Sequence[int], Mapping[str, Array]]]) -> bytes:
+    """One body in row form of several runs: (the numbers of the rows, their outputs)."""
+    lines: dict[int, str] = {}
+    for indices, outputs in parts:
+        lines.update(zip(indices, _lines(outputs), strict=True))
+    return _table([lines[index] for index in sorted(lines)])
+
+
+def _table(lines: Sequence[str]) -> bytes:
+    return f'{{\n    "predictions": [{", ".join(lines)}\n    ]\n}}'.encode("utf-8", errors="surrogateescape")
+
+
+def _lines(outputs: Mapping[str, Array]) -> list[str]:
+    """The JSON text of each row of all outputs."""
     size = _batch_size(outputs)
     table = {name: _rows(array, name) for name, array in outputs.items()}
     if len(table) == 1:
-        lines = next(iter(table.values()))
-    else:
-        lines = [_object({name: column[index] for name, column in table.items()}) for index in range(size)]
-    return f'{{\n    "predictions": [{", ".join(lines)}\n    ]\n}}'.encode("utf-8", errors="surrogateescape")
+        return next(iter(table.values()))
+    return [_object({name: column[index] for name, column in table.items()}) for index in range(size)]
 
 
 def _batch_size(outputs: Mapping[str, Array]) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -52,6 +52,33 @@ def to_inputs(request: JsonRequest, dtypes: Mapping[str, str]) -> dict[str, Arra
         raise bad("Missing 'inputs' or 'instances' key")
     content = request.document[keys[0]]
     return _rows(content, dtypes) if request.rows else _columns(content, dtypes)
+
+
+def parts(request: JsonRequest) -> list[tuple[list[int], JsonRequest]]:
+    """A request in row form as requests whose rows agree in shape, each with the numbers of its rows."""
+    rows = request.document.get("instances")
+    if not isinstance(rows, list) or "inputs" in request.document:
+        return [([], request)]
+    found: dict[Any, list[int]] = {}
+    for index, row in enumerate(rows):
+        found.setdefault(_shapes(row), []).append(index)
+    return [
+        (indices, replace(request, document=request.document | {"instances": [rows[index] for index in indices]}))
+        for indices in found.values()
+    ] or [([], request)]
+
+
+def _shapes(row: Any) -> Any:
+    return tuple(sorted((name, *_shape(value)) for name, value in row.items())) if _is_named(row) else _shape(row)
+
+
+def _shape(value: Any) -> tuple[int, ...]:
+    """As first elements have it."""
+    shape: list[int] = []
+    while isinstance(value, list):
+        shape.append(len(value))
+        value = value[0] if value else None
+    return tuple(shape)
 
 
 def _columns(content: Any, dtypes: Mapping[str, str]) -> dict[str, Array]:
@@ -129,10 +156,7 @@ def _is_named(value: Any) -> bool:
 
 def to_array(value: Any, dtype: str, place: str) -> Array:
     """Nested lists -> an array; the shape follows first elements. Raises ServingError for ragged lists and types."""
-    shape, first = [], value
-    while isinstance(first, list):
-        shape.append(len(first))
-        first = first[0] if first else None
+    shape = _shape(value)
     if len(shape) >= MAX_RANK:
         raise bad(f"{place}: lists are nested {len(shape)} deep; expected less than {MAX_RANK}")
     flat: list[Any] = []
@@ -140,7 +164,7 @@ def to_array(value: Any, dtype: str, place: str) -> Array:
     return _convert(flat, dtype, place).reshape(shape)
 
 
-def _flatten(value: Any, shape: list[int], flat: list[Any], place: str) -> None:
+def _flatten(value: Any, shape: tuple[int, ...], flat: list[Any], place: str) -> None:
     level = [value]
     for size in shape:
         for one in level:

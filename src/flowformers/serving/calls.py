@@ -1,0 +1,115 @@
+"""One request on its way: how long each part took, how it ended. Protocols open a Call, the rest adds to it."""
+
+from __future__ import annotations
+
+import logging
+import re
+import secrets
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar, copy_context
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from flowformers.errors import Kind
+from flowformers.serving import metrics, tracing
+
+log = logging.getLogger("flowformers.access")
+ID = re.compile(r"[\w.:-]{1,128}", re.ASCII)
+Result = TypeVar("Result")
+
+
+@dataclass
+class Call:
+    """protocol: REST or GRPC; api: as TensorFlow Serving's metrics call it, "" for status and metadata; seconds."""
+
+    protocol: str
+    api: str
+    model: str
+    request_id: str
+    started: float = field(default_factory=time.perf_counter)
+    queued: float = 0.0
+    ran: float = 0.0
+    kind: Kind = Kind.OK
+
+    def server_timing(self) -> str:
+        """The Server-Timing header: milliseconds in the queue, in the graph, and altogether."""
+        parts = {"queue": self.queued, "run": self.ran, "total": time.perf_counter() - self.started}
+        return ", ".join(f"{name};dur={seconds * 1000:.3f}" for name, seconds in parts.items())
+
+
+CURRENT: ContextVar[Call | None] = ContextVar("call", default=None)
+
+
+def request_id(given: str) -> str:
+    """A client's X-Request-Id where it can be taken, else a new one."""
+    return given if ID.fullmatch(given) else secrets.token_hex(8)
+
+
+@contextmanager
+def observed(call: Call, headers: Mapping[str, str]) -> Iterator[Call]:
+    """Count, time, trace and log what happens inside the block."""
+    in_flight = metrics.IN_FLIGHT.labels(call.protocol)
+    token = CURRENT.set(call)
+    in_flight.inc()
+    try:
+        with tracing.span(call.protocol, call.api, call.model, headers) as end:
+            yield call
+            end(call.kind, call.request_id)
+    except BaseException:
+        call.kind = Kind.CANCELLED if call.kind is Kind.OK else call.kind
+        raise
+    finally:
+        in_flight.dec()
+        CURRENT.reset(token)
+        _count(call)
+
+
+def _count(call: Call) -> None:
+    seconds = time.perf_counter() - call.started
+    metrics.answered(call.model, call.protocol, call.api, call.kind, seconds, call.ran)
+    if log.isEnabledFor(logging.INFO):
+        fields = {"protocol": call.protocol, "api": call.api, "model": call.model, "status": call.kind.name}
+        times = {"queue_ms": call.queued, "run_ms": call.ran, "total_ms": seconds}
+        extra = {name: round(value * 1000, 3) for name, value in times.items()} | {"request_id": call.request_id}
+        log.info("answered", extra={"fields": fields | extra})
+
+
+def in_thread(work: Callable[[], Result]) -> Callable[[], Result]:
+    """The work with the caller's context, and the time until a thread takes it counted as queueing."""
+    context, call, waiting = copy_context(), CURRENT.get(), time.perf_counter()
+
+    def begin() -> Result:
+        seconds = time.perf_counter() - waiting
+        metrics.QUEUE_SECONDS.observe(seconds)
+        if call is not None:
+            call.queued = seconds
+        return context.run(work)
+
+    return begin
+
+
+@contextmanager
+def running() -> Iterator[None]:
+    """Counts the block as time in the graph."""
+    began = time.perf_counter()
+    try:
+        yield
+    finally:
+        call = CURRENT.get()
+        if call is not None:
+            call.ran += time.perf_counter() - began
+
+
+def ended(kind: Kind) -> None:
+    """How the current call ends."""
+    call = CURRENT.get()
+    if call is not None:
+        call.kind = kind
+
+
+def model() -> str:
+    """The model of the current call, "" outside of one."""
+    call = CURRENT.get()
+    return call.model if call is not None else ""

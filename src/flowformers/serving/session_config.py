@@ -1,0 +1,28 @@
+"""TensorFlow's own settings for a session, from the server's (TF Serving protocol, section 12)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flowformers.serving.model_config import read_text_proto
+from flowformers.serving.settings import Settings
+
+
+def session_config(settings: Settings) -> Any:
+    """A ConfigProto: the file's, with the flags over it. Raises NotFound, InvalidInput."""
+    from tensorflow.core.protobuf import config_pb2, rewriter_config_pb2
+
+    config = config_pb2.ConfigProto()
+    if settings.tensorflow_session_config_file is not None:
+        read_text_proto(settings.tensorflow_session_config_file, config)
+    both = settings.tensorflow_session_parallelism
+    if intra := settings.tensorflow_intra_op_parallelism or both:
+        config.intra_op_parallelism_threads = intra
+    if inter := settings.tensorflow_inter_op_parallelism or both:
+        config.inter_op_parallelism_threads = inter
+    if settings.per_process_gpu_memory_fraction:
+        config.gpu_options.per_process_gpu_memory_fraction = settings.per_process_gpu_memory_fraction
+    if settings.mixed_precision:
+        rewrites = config.graph_options.rewrite_options
+        rewrites.auto_mixed_precision_onednn_bfloat16 = rewriter_config_pb2.RewriterConfig.ON
+    return config

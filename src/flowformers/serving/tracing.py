@@ -1,0 +1,56 @@
+"""OpenTelemetry spans, where --enable_tracing asks for them; configured by OpenTelemetry's own OTEL_... variables."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from flowformers.errors import Kind, MissingDependency
+
+End = Callable[[Kind, str], None]
+_tracer: Any = None
+
+
+def start() -> None:
+    """Send spans over OTLP. Raises MissingDependency that names the extra."""
+    global _tracer
+    try:
+        from opentelemetry import trace
+        from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+        from opentelemetry.sdk.resources import Resource
+        from opentelemetry.sdk.trace import TracerProvider
+        from opentelemetry.sdk.trace.export import BatchSpanProcessor
+    except ImportError as error:
+        raise MissingDependency("--enable_tracing needs OpenTelemetry: pip install 'flowformers[otel]'") from error
+    if isinstance(trace.get_tracer_provider(), trace.ProxyTracerProvider):  # none that the process has set up itself
+        provider = TracerProvider(resource=Resource.create({"service.name": "flowformers"}))
+        provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
+        trace.set_tracer_provider(provider)
+    _tracer = trace.get_tracer("flowformers")
+
+
+@contextmanager
+def span(protocol: str, api: str, model: str, headers: Mapping[str, str]) -> Iterator[End]:
+    """A server span that continues the client's trace (traceparent); call what it gives with the outcome."""
+    if _tracer is None:
+        yield _nothing
+        return
+    from opentelemetry.propagate import extract
+    from opentelemetry.trace import SpanKind, StatusCode
+
+    name = f"{api or 'status'} {model}"
+    attributes = {"rpc.system": protocol.lower(), "rpc.method": api, "flowformers.model": model}
+    with _tracer.start_as_current_span(name, extract(headers), SpanKind.SERVER, attributes) as found:
+
+        def end(kind: Kind, request_id: str) -> None:
+            found.set_attribute("flowformers.status", kind.name)
+            found.set_attribute("flowformers.request_id", request_id)
+            if kind is not Kind.OK:
+                found.set_status(StatusCode.ERROR, kind.name)
+
+        yield end
+
+
+def _nothing(kind: Kind, request_id: str) -> None:
+    """No tracing, no span."""
