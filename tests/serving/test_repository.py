@@ -25,7 +25,7 @@ class Loaded:
             if (folder / name).exists():
                 raise {"broken": ServingError(Kind.DATA_LOSS, "broken"), "odd": ZeroDivisionError("odd")}[name]
 
-    def warm_up(self):
+    def warm_up(self, repeats):
         return 0
 
     def close(self):

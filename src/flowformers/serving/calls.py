@@ -11,12 +11,16 @@ from contextlib import contextmanager
 from contextvars import ContextVar, copy_context
 from dataclasses import dataclass, field
 from typing import TypeVar
+from urllib.parse import unquote
 
 from flowformers.errors import Kind
 from flowformers.serving import metrics, tracing
 
 log = logging.getLogger("flowformers.access")
 ID = re.compile(r"[\w.:-]{1,128}", re.ASCII)
+PATH = re.compile(
+    r"/v[12]/models/(?P<name>[^/:?]+)(?:/(?:versions|labels)/[^/:]+)?(?:[:/](?P<verb>predict|classify|regress|infer)$)?"
+)
 Result = TypeVar("Result")
 
 
@@ -45,6 +49,13 @@ CURRENT: ContextVar[Call | None] = ContextVar("call", default=None)
 def request_id(given: str) -> str:
     """A client's X-Request-Id where it can be taken, else a new one."""
     return given if ID.fullmatch(given) else secrets.token_hex(8)
+
+
+def of_path(path: str, given_id: str) -> Call:
+    """The call that a REST path makes: its model, and its verb as the API; both "" where it has none."""
+    found = PATH.match(path)
+    verb = (found["verb"] or "") if found else ""
+    return Call("REST", verb, unquote(found["name"]) if found else "", request_id(given_id))
 
 
 @contextmanager

@@ -9,6 +9,7 @@ from threading import Lock
 from typing import TypeVar
 
 from flowformers.errors import Kind, ServingError
+from flowformers.serving import calls, metrics
 
 Result = TypeVar("Result")
 
@@ -24,11 +25,12 @@ class Execution:
         """The result of the work in a thread. Raises RESOURCE_EXHAUSTED at once where the queue is full."""
         with self._lock:
             if self._accepted >= self._limit:
+                metrics.REFUSED.inc()
                 raise ServingError(
                     Kind.RESOURCE_EXHAUSTED, f"{self._accepted} requests are waiting or running, which is the limit"
                 )
             self._accepted += 1
-        future = self._executor.submit(work)
+        future = self._executor.submit(calls.in_thread(work))
         future.add_done_callback(self._finished)
         # Cancelling the coroutine cancels the work where it waits.
         return await asyncio.wrap_future(future)

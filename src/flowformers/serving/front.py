@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, Protocol
 
@@ -13,10 +13,12 @@ from starlette.responses import HTMLResponse
 from starlette.routing import Route
 
 from flowformers.errors import FlowformersError, Kind, ServingError
+from flowformers.serving import calls
 from flowformers.serving.execution import Execution
 from flowformers.serving.rest import Headers, Request, Response, deadline_in
 from flowformers.serving.security import NO_KEY, ApiKeys
 from flowformers.serving.settings import Settings
+from flowformers.wire.codes import kind_of_http
 
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS"})
 INLINE_BYTES = 64 * 2**10
@@ -91,10 +93,16 @@ class Front:
         return None if path in self._taken else next((api for api in self._apis if api.takes(path)), None)
 
     async def _answer(self, api: Api, scope: Any, receive: Any, send: Any) -> None:
-        response = await self._response(api, scope, receive)
-        if response is None:
-            return
-        headers = [*response.headers, *self._cors, *(RETRY if response.status in (429, 503) else ())]
+        call = calls.of_path(_raw_path(scope), _header(scope, b"x-request-id").decode("latin-1"))
+        with calls.observed(call, _Headers(scope)):
+            response = await self._response(api, scope, receive)
+            if response is None:
+                calls.ended(Kind.CANCELLED)
+                return
+            if call.kind is Kind.OK:
+                calls.ended(kind_of_http(response.status) if response.status >= 400 else Kind.OK)
+        told = [(b"x-request-id", call.request_id.encode()), (b"server-timing", call.server_timing().encode())]
+        headers = [*response.headers, *self._cors, *(RETRY if response.status in (429, 503) else ()), *told]
         await _send(send, response.status, b"" if scope["method"] == "HEAD" else response.body, headers)
 
     async def _response(self, api: Api, scope: Any, receive: Any) -> Response | None:
@@ -127,6 +135,26 @@ class Front:
             return answer.result()
         except ServingError as error:  # the queue is full
             return api.refuse(error)
+
+
+class _Headers(Mapping[str, str]):
+    """A request's headers as text, for whoever wants to read one."""
+
+    def __init__(self, scope: Any) -> None:
+        self._found = scope["headers"]
+
+    def __getitem__(self, name: str) -> str:
+        wanted = name.lower().encode("latin-1", errors="replace")
+        for key, value in self._found:
+            if key == wanted:
+                return str(value, "latin-1")
+        raise KeyError(name)
+
+    def __iter__(self) -> Iterator[str]:
+        return (str(key, "latin-1") for key, _ in self._found)
+
+    def __len__(self) -> int:
+        return len(self._found)
 
 
 def _header(scope: Any, name: bytes) -> bytes:

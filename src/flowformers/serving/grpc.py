@@ -13,6 +13,8 @@ import grpc
 from google.protobuf import any_pb2
 
 from flowformers.errors import FlowformersError, Kind, ServingError
+from flowformers.serving import calls
+from flowformers.serving.calls import Call
 from flowformers.serving.dataplane import NO_LIMITS, Dataplane, Limits, Target, Task
 from flowformers.serving.execution import Execution
 from flowformers.serving.inference import Classes, Values
@@ -33,6 +35,15 @@ from flowformers.wire.tensors import to_array, write_proto
 log = logging.getLogger("flowformers.serving")
 BY_NUMBER = {code.value[0]: code for code in grpc.StatusCode}
 TEXT_LIMIT = 1024
+APIS = {  # as TensorFlow Serving's metrics call them (section 17)
+    "PredictRequest": "Predict",
+    "ClassificationRequest": "Classify",
+    "RegressionRequest": "Regress",
+    "MultiInferenceRequest": "MultiInference",
+    "GetModelMetadataRequest": "GetModelMetadata",
+    "GetModelStatusRequest": "GetModelStatus",
+    "ReloadConfigRequest": "HandleReloadConfigRequest",
+}
 INLINE_BYTES = 64 * 2**10
 PredictResponse = predict_pb2.PredictResponse
 Work = Callable[[Any, Limits], Any]
@@ -72,7 +83,23 @@ class GrpcApi:
         return await self.answer(self._reload, request, context, asyncio.to_thread)
 
     async def answer(self, work: Work, request: Any, context: Any, run: Run | None = None) -> Any:
-        """The work's answer; a ServingError becomes its status, anything else is a mistake of ours."""
+        """The work's answer, counted and timed."""
+        headers = dict(context.invocation_metadata() or ())
+        name = type(request).__name__
+        request_id = calls.request_id(str(headers.get("x-request-id", "")))
+        call = Call("GRPC", APIS.get(name, name), _model(request), request_id)
+        with calls.observed(call, headers):
+            answer, error = await self._outcome(work, request, context, run)
+            call.kind = error.kind if error else Kind.OK
+        context.set_trailing_metadata((("x-request-id", request_id), ("server-timing", call.server_timing())))
+        if error is not None:
+            await context.abort(BY_NUMBER[grpc_code(error.kind)], _cut(str(error)))
+        return answer
+
+    async def _outcome(
+        self, work: Work, request: Any, context: Any, run: Run | None
+    ) -> tuple[Any, FlowformersError | None]:
+        """The work's answer or error; what is no error of ours is a mistake of ours."""
         try:
             if request is None:
                 raise ServingError(Kind.INTERNAL, "the request's bytes are no message of this method")
@@ -80,12 +107,12 @@ class GrpcApi:
             limits = Limits(None if left is None else time.monotonic() + left, request.ByteSize())
             if run is None:
                 run = _at_once if self._is_short(request, limits.size) else self._execution.run
-            return await run(partial(work, request, limits))
+            return await run(partial(work, request, limits)), None
         except FlowformersError as error:
-            await context.abort(BY_NUMBER[grpc_code(error.kind)], _cut(str(error)))
+            return None, error
         except Exception as error:
             log.exception("a gRPC request failed")
-            await context.abort(grpc.StatusCode.INTERNAL, _cut(f"internal error: {type(error).__name__}"))
+            return None, ServingError(Kind.INTERNAL, f"internal error: {type(error).__name__}")
 
     def _is_short(self, request: Any, size: int) -> bool:
         if size > INLINE_BYTES or not isinstance(request, predict_pb2.PredictRequest):
@@ -159,6 +186,14 @@ class GrpcApi:
             )
         self._dataplane.reload(request.config)
         return model_management_pb2.ReloadConfigResponse(status={})
+
+
+def _model(request: Any) -> str:
+    """The name of the model that a request is for, "" for none."""
+    spec = getattr(request, "model_spec", None)
+    if spec is None and getattr(request, "tasks", None):
+        spec = request.tasks[0].model_spec
+    return str(spec.name) if spec is not None else ""
 
 
 def _cut(text: str) -> str:

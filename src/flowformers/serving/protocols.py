@@ -26,7 +26,12 @@ def rest_app(
     dataplane: Dataplane, execution: Execution, settings: Settings, ready: Ready, routes: Sequence[Route] = ()
 ) -> Front:
     """The application of the REST port. TensorFlow Serving's API comes last: all of /v1/ is its."""
-    apis: list[Api] = [OpenInferenceRest(OpenInference(dataplane, ready)), EmbeddingsApi(dataplane), RestApi(dataplane)]
+    batching = settings.enable_batching or settings.enable_per_model_batching_parameters
+    apis: list[Api] = [
+        OpenInferenceRest(OpenInference(dataplane, ready)),
+        EmbeddingsApi(dataplane),
+        RestApi(dataplane, uneven_rows=batching),
+    ]
     return Front(apis, execution, settings, read_api_keys(settings.api_key_file), routes)
 
 

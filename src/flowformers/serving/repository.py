@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from flowformers.errors import FlowformersError, Kind, ServingError
+from flowformers.serving import metrics
 from flowformers.serving.lifecycle import Entry, Model, State, Status
 from flowformers.serving.memory import give_back
 from flowformers.serving.model_config import ModelConfig, read_model_config
@@ -99,6 +100,11 @@ class Repository:
         """The models in the present config, whether they can be used yet or not."""
         with self._changed:
             return list(self._labels)
+
+    def available(self, name: str) -> list[int]:
+        """The versions of a model that answer requests, highest first."""
+        with self._changed:
+            return sorted(self._models[name].available(), reverse=True)
 
     def ready(self) -> bool:
         """Whether every configured model has a version that answers."""
@@ -226,6 +232,7 @@ class Repository:
                     entry.end()
                 else:
                     entry.become(State.UNLOADING)
+                    metrics.VERSIONS.labels(model.config.name).set(len(model.available()))
             for entry in model.to_free():
                 if self._busy(State.UNLOADING) < max(1, self.settings.num_unload_threads):
                     self._begin(self._free, model, entry)
@@ -245,16 +252,19 @@ class Repository:
         return (entry for model in self._models.values() for entry in model.entries.values())
 
     def _bring_up(self, model: Model, entry: Entry) -> None:
-        version, name = entry.status.version, model.config.name
+        version, name, began = entry.status.version, model.config.name, time.perf_counter()
         try:
             servable = self._loaded(entry)
         except Exception as error:  # whatever is wrong with a version must not end the server's life
+            metrics.loaded(name, str(entry.folder), time.perf_counter() - began, failed=True)
             with self._changed:
                 self._failed(model, entry, _as_serving_error(error))
             return
+        metrics.loaded(name, str(entry.folder), time.perf_counter() - began, failed=False)
         with self._changed:
             entry.servable, entry.busy, entry.error = servable, False, None
             entry.become(State.AVAILABLE)
+            metrics.VERSIONS.labels(name).set(len(model.available()))
             self._act()
             self._changed.notify_all()
         log.info("version %d of %s is available", version, name)
@@ -263,7 +273,7 @@ class Repository:
         servable = self._load(entry.folder, entry.status.version, self.settings)
         try:
             if self.settings.enable_model_warmup:
-                servable.warm_up()
+                servable.warm_up(max(1, self.settings.num_request_iterations_for_warmup))
         except BaseException:
             servable.close()
             raise

@@ -14,6 +14,7 @@ from typing import Any
 from urllib.parse import unquote
 
 from flowformers.errors import FlowformersError, Kind, ServingError
+from flowformers.serving import calls
 from flowformers.serving.dataplane import Dataplane, Limits, Target
 from flowformers.serving.lifecycle import Status
 from flowformers.wire import json_answer, json_examples, json_form
@@ -57,8 +58,8 @@ class Response:
 class RestApi:
     """Answers over a dataplane."""
 
-    def __init__(self, dataplane: Dataplane) -> None:
-        self._dataplane = dataplane
+    def __init__(self, dataplane: Dataplane, *, uneven_rows: bool = False) -> None:
+        self._dataplane, self._uneven_rows = dataplane, uneven_rows
         self._verbs = {"predict": self._predict, "classify": self._classify, "regress": self._regress}
 
     def takes(self, path: str) -> bool:
@@ -114,6 +115,11 @@ class RestApi:
         raise ServingError(Kind.INVALID_ARGUMENT, f"Malformed request: {method} {path}")
 
     def _predict(self, target: Target, parsed: json_form.JsonRequest, limits: Limits) -> bytes:
+        if self._uneven_rows and parsed.rows and len(parts := json_form.parts(parsed)) > 1:
+            reads = [partial(json_form.to_inputs, part) for _, part in parts]
+            answers = self._dataplane.predict_parts(target, parsed.signature_name, reads, limits=limits)
+            rows = [(indices, answer.outputs) for (indices, _), answer in zip(parts, answers, strict=True)]
+            return json_answer.joined_predictions(rows)
         read = partial(json_form.to_inputs, parsed)
         answer = self._dataplane.predict_typed(target, parsed.signature_name, read, limits=limits)
         return json_answer.predictions(answer.outputs, rows=parsed.rows)
@@ -151,6 +157,7 @@ def mistake(error: Exception) -> ServingError:
 
 def error_response(kind: Kind, text: str) -> Response:
     """{"error": text} under the kind's HTTP status."""
+    calls.ended(kind)
     return Response(http_status(kind), _pretty({"error": text}))
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import os
 import signal
 import sys
 import threading
@@ -15,11 +14,14 @@ from typing import Any
 
 from flowformers.errors import FlowformersError
 from flowformers.progress import stage
+from flowformers.serving import logs, tracing
+from flowformers.serving.batching_config import run_threads
 from flowformers.serving.dataplane import Dataplane, Target
 from flowformers.serving.execution import Execution
 from flowformers.serving.grpc import GrpcApi
 from flowformers.serving.grpc_server import listen, make_server
 from flowformers.serving.http import HttpServer, bind
+from flowformers.serving.operations import monitoring_path, routes
 from flowformers.serving.protocols import add_open_inference, rest_app
 from flowformers.serving.repository import Repository
 from flowformers.serving.settings import Settings
@@ -58,7 +60,8 @@ class Server:
             add_open_inference(grpc_server, self.dataplane, grpc_api, self.welcomes)
             self.grpc_port = listen(grpc_server, settings)
             self.rest_port = rest_socket.getsockname()[1]
-            front = rest_app(self.dataplane, execution, settings, self.welcomes)
+            others = routes(self.repository, self._stopping.is_set, monitoring_path(settings.monitoring_config_file))
+            front = rest_app(self.dataplane, execution, settings, self.welcomes, others)
             http = HttpServer(front, settings)
             await grpc_server.start()
             running = asyncio.create_task(http.serve(sockets=[rest_socket]))
@@ -82,11 +85,14 @@ class Server:
 
 def _threads(settings: Settings) -> int:
     given = settings.num_run_threads or max(settings.rest_api_num_threads, settings.grpc_max_threads)
-    return given or 4 * (os.cpu_count() or 1)
+    return given or run_threads(settings)
 
 
 def run(settings: Settings) -> int:
     """Serve until SIGTERM or SIGINT; returns the exit code, 0 after a drain. Raises FlowformersError before that."""
+    logs.configure(settings.log_format, access=settings.enable_access_log)
+    if settings.enable_tracing:
+        tracing.start()
     server = Server(settings)
     server.load()
 

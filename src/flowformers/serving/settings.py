@@ -94,6 +94,9 @@ class Settings:
 
     # Operations
     monitoring_config_file: Path | None = _flag(None, "MonitoringConfig in text form: TensorFlow Serving's metrics")
+    log_format: str = _flag("text", "text or json")
+    enable_access_log: bool = _flag(False, "a log line for each request")
+    enable_tracing: bool = _flag(False, "OpenTelemetry spans over OTLP (extra otel)")
     drain_seconds: float = _flag(30.0, "after SIGTERM, time for what was accepted to be answered")
 
     def __post_init__(self) -> None:
@@ -126,5 +129,7 @@ def _check_combinations(settings: Settings) -> None:
     batching = settings.enable_batching or settings.enable_per_model_batching_parameters
     if settings.batching_parameters_file and not batching:
         raise InvalidInput("batching_parameters_file is set and enable_batching is not; add --enable_batching")
+    if settings.log_format not in LOG_FORMATS:
+        raise InvalidInput(f"expected one of {', '.join(LOG_FORMATS)} as log_format; got {settings.log_format!r}")
     if settings.mixed_precision not in SUPPORTED_MIXED_PRECISION:
         raise InvalidInput(f"expected bfloat16 or nothing as mixed_precision; got {settings.mixed_precision!r}")

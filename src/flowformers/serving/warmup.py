@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,12 +12,31 @@ import tensorflow as tf
 from google.protobuf.message import DecodeError
 
 from flowformers.errors import Kind, ServingError
+from flowformers.serving import metrics
+from flowformers.serving.servable import Servable
 from flowformers.types import Array
 from flowformers.wire import prediction_log_pb2
 from flowformers.wire.json_form import DEFAULT_SIGNATURE
 from flowformers.wire.tensors import to_array
 
 LIMIT = 1000
+
+
+def warm_up(servable: Servable, path: Path, repeats: int) -> int:
+    """Run every request so many times; returns how many requests there are. Raises ServingError for one that fails."""
+    began, count, status = time.perf_counter(), 0, "failure"
+    try:
+        for name, inputs in read_requests(path):
+            signature = servable.signature(name)
+            if signature is None:
+                raise ServingError(Kind.INVALID_ARGUMENT, f"{path}: no signature {name!r}")
+            for _ in range(repeats):
+                servable.run(signature, inputs, list(signature.outputs))
+            count += 1
+        status = "success"
+    finally:
+        metrics.warmed_up(str(servable.folder), status, time.perf_counter() - began, count)
+    return count
 
 
 def read_requests(path: Path) -> Iterator[tuple[str, dict[str, Array]]]:
