@@ -127,11 +127,10 @@ class Servable:
         return warm_up(self, path, repeats)
 
     def _make_queues(self, batcher: Batcher) -> None:
-        """Make each signature's queue now, with a first batch, and not at the cost of the first request."""
+        """Make the queues of token and text signatures now, with a first batch, and not at the first request's cost."""
         for name, signature in self.signatures.items():
-            infos = self.signature_defs[name].inputs
-            rows = {info.name: example_row(info) for info in infos.values()}
-            if rows and all(row is not None for row in rows.values()):
+            rows = _example(self.signature_defs[name].inputs)
+            if rows is not None:
                 with contextlib.suppress(ServingError, tf.errors.OpError, TypeError, ValueError):
                     batcher.run(name, rows, list(signature.outputs.values()), 0, 0)
 
@@ -147,16 +146,21 @@ def _count_tokens(inputs: Mapping[str, Array]) -> None:
         metrics.tokens(calls.model(), int(np.count_nonzero(mask)), mask.size)
 
 
-def example_row(info: Any) -> Array | None:
-    """A row that fits a TensorInfo: empty strings, zeros, ones for a mask; None for shapes that can't be guessed."""
-    dims = [dim.size for dim in info.tensor_shape.dim]
-    if info.tensor_shape.unknown_rank or not dims or any(size < 0 for size in dims[1:] if len(dims) != 2):
-        return None
-    shape = (1, *(ROW if size < 0 else size for size in dims[1:]))
-    if info.dtype == tf.string.as_datatype_enum:
-        return np.full(shape, b"", object)
-    fill = np.ones if info.name.split(":")[0].endswith(MASK) else np.zeros
-    return fill(shape, tf.as_dtype(info.dtype).as_numpy_dtype)
+def _example(infos: Mapping[str, Any]) -> dict[str, Array] | None:
+    """A row of tokens for inputs with a mask, an empty text for inputs that are all texts, None for others.
+
+    Others are none of our business: what a first row would do to them can't be known.
+    """
+    ranks = {len(info.tensor_shape.dim) for info in infos.values()}
+    kinds = {tf.as_dtype(info.dtype) for info in infos.values()}
+    if MASK in infos and ranks == {2} and kinds <= {tf.int32, tf.int64}:
+        return {
+            info.name: np.full((1, ROW), int(name == MASK), tf.as_dtype(info.dtype).as_numpy_dtype)
+            for name, info in infos.items()
+        }
+    if ranks == {1} and kinds == {tf.string}:
+        return {info.name: np.full(1, b"", object) for info in infos.values()}
+    return None
 
 
 def _register_text_ops(folder: Path) -> None:
