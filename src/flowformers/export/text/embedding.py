@@ -16,14 +16,18 @@ EDGE = rf"(?:{SPACE}|[\x{{1c}}-\x{{1f}}])+"
 
 
 def bodies(model: Any, graph: TFTokenizer) -> dict[str, Callable[..., Mapping[str, Tensor]]]:
-    """`text`: sentence_embedding, float32 [B, H], as encode() makes it of the same text."""
+    """`text`: sentence_embedding, float32 [B, H], as encode() makes it of the same text; `tokenize`: the ids and mask
+    that it runs on, from which a server knows how many tokens it took.
+    """
+
+    def tokenize(text: Tensor) -> Mapping[str, Tensor]:
+        batch = graph.encode([_prepared(model, text)])
+        return {name: getattr(batch, name) for name in model.serving_inputs if hasattr(batch, name)}
 
     def text(text: Tensor) -> Mapping[str, Tensor]:
-        batch = graph.encode([_prepared(model, text)])
-        inputs = {name: getattr(batch, name) for name in model.serving_inputs if hasattr(batch, name)}
-        return model.serving(inputs)  # type: ignore[no-any-return]
+        return model.serving(tokenize(text))  # type: ignore[no-any-return]
 
-    return {"text": text}
+    return {"text": text, "tokenize": tokenize}
 
 
 def _prepared(model: Any, text: Tensor) -> Tensor:
