@@ -40,7 +40,8 @@ def run(encoder: Encoder, head: Any, spec: HeadSpec, tensors: Tensors, request: 
 def _answers(
     encoder: Encoder, head: Any, spec: HeadSpec, tensors: Tensors, request: Request, *, dense: bool
 ) -> dict[str, Any]:
-    flat, choices = _flatten_choices(tensors) if spec.choices else (tensors, None)
+    held = {name: _held(value) for name, value in tensors.items()}
+    flat, choices = _flatten_choices(held) if spec.choices else (held, None)
     dense |= request.collect or (spec.couples_positions and (request.training or request.labelled))
     batch, length = _sizes(flat)
     layout = _layout(flat.get("attention_mask"), batch, length, dense=dense)
@@ -53,6 +54,14 @@ def _answers(
     if request.collect:
         answers |= {"hidden_states": encoded.hidden_states, "attentions": encoded.attentions}
     return answers
+
+
+def _held(tensor: Tensor) -> Tensor:
+    """The tensor; in a graph, an error at run time for a shape that it was not traced for.
+
+    A SavedModel feeds whatever a client sends, and packing would flatten another rank without a word.
+    """
+    return tensor if tf.executing_eagerly() else tf.ensure_shape(tensor, tensor.shape)
 
 
 def _source(tensors: Tensors) -> tuple[str, Tensor]:
