@@ -11,6 +11,7 @@ from flowformers.errors import ExportError, InvalidInput
 from flowformers.export.accelerator import compiled
 from flowformers.export.batching import Batching
 from flowformers.models.bodies import inline, one_function
+from flowformers.nn.prepared import Prepared
 
 Weights = Literal["constants", "variables"]
 Device = Literal["cpu", "gpu"]
@@ -21,17 +22,16 @@ BYTES = {"fp32": 4, "bf16": 2, "fp16": 2, "int8": 1}
 
 @dataclass(frozen=True)
 class Graph:
-    """weights: constants, which oneDNN packs once, or variables; None: constants on a CPU where the file stays below
-    2 GB. device gpu: compiled by XLA, lengths and batch sizes by powers of two. batching: TensorFlow's batch scheduler
+    """weights: variables, or constants of the graph. device gpu: compiled by XLA, lengths and batch sizes by powers of two. batching: TensorFlow's batch scheduler
     inside the signature."""
 
-    weights: Weights | None = None
+    weights: Weights = "variables"
     device: Device = "cpu"
     batching: Batching | None = None
 
     def __post_init__(self) -> None:
         for name, value, known in (
-            ("weights", self.weights, (None, "constants", "variables")),
+            ("weights", self.weights, ("constants", "variables")),
             ("device", self.device, ("cpu", "gpu")),
         ):
             if value not in known:
@@ -41,29 +41,26 @@ class Graph:
 
 
 DEFAULT = Graph()
-# What save_pretrained(saved_model=True) writes unless told otherwise, as transformers did.
-VARIABLES = Graph(weights="variables")
 
 
-def as_constants(model: Any, graph: Graph) -> bool:
-    """Whether weights become constants. Raises ExportError where they can't and were asked for, or have to."""
-    precision, size = model.precision, constant_bytes(model)
-    if precision == "int8" and (graph.device == "gpu" or graph.weights == "variables"):
-        raise InvalidInput("precision int8 is for CPUs, with weights as constants")
-    fits = size < LIMIT
-    if not fits and (graph.weights == "constants" or precision == "int8"):
+def check(model: Any, graph: Graph) -> None:
+    """Raises InvalidInput or ExportError where the model can't be stored and run that way."""
+    if model.precision == "int8" and graph.device == "gpu":
+        raise InvalidInput("precision int8 is for CPUs")
+    size = _constant_bytes(model, everything=graph.weights == "constants")
+    if size >= LIMIT:
         raise ExportError(
-            f"weights as constants would take {size / 1e9:.1f} GB; a saved_model.pb holds 2 GB. Use weights=variables "
-            "or a smaller precision"
+            f"weights as constants would take {size / 1e9:.1f} GB; a saved_model.pb holds 2 GB. Use weights='variables' "
+            "and another precision than int8"
         )
-    return fits and graph.device == "cpu" if graph.weights is None else graph.weights == "constants"
 
 
-def constant_bytes(model: Any) -> int:
-    """About how much the weights take in the graph."""
+def _constant_bytes(model: Any, *, everything: bool) -> int:
+    """About how much the constants take: int8 has its kernels as constants in any case."""
     blocks = sum(weight.shape.num_elements() for layer in model.base_model.layer for weight in _variables(layer))
     total = sum(weight.shape.num_elements() for weight in _variables(model))
-    return int(4 * (total - blocks) + BYTES[model.precision] * blocks)
+    inside = BYTES[model.precision] * blocks if everything or model.precision == "int8" else 0
+    return inside + (4 * (total - blocks) if everything else 0)
 
 
 def _variables(layer: Any) -> list[Any]:
@@ -71,8 +68,10 @@ def _variables(layer: Any) -> list[Any]:
 
 
 @contextmanager
-def tracing(model: Any, graph: Graph) -> Iterator[None]:
-    """Signatures traced here share one function of the model, stored and run as `graph` says."""
+def tracing(model: Any, graph: Graph) -> Iterator[Prepared]:
+    """Signatures traced here share one function of the model, stored and run as `graph` says. Yields the weights that
+    were prepared for it."""
     wrap = compiled if graph.device == "gpu" else graph.batching or inline
-    with one_function(wrap, constants=as_constants(model, graph)):
-        yield
+    check(model, graph)
+    with one_function(wrap, constants=graph.weights == "constants") as prepared:
+        yield prepared

@@ -24,11 +24,6 @@ def oldest_serving(folder: Path) -> str:
     return oldest(needs(meta.graph_def))
 
 
-def weights_of(folder: Path) -> str:
-    """What a SavedModel stores its weights as: "constants" or "variables"."""
-    return "variables" if _in_variables(folder) else "constants"
-
-
 def describe(folder: Path, meta_graph: Any) -> Iterator[str]:
     """Lines for `flowformers inspect`."""
     ops = Counter(node.op for node in nodes(meta_graph.graph_def))
@@ -39,8 +34,8 @@ def describe(folder: Path, meta_graph: Any) -> Iterator[str]:
 
 
 def _precision(folder: Path, graph: Any) -> Iterator[str]:
-    """The weights' dtypes, the one with most numbers first. Without variables constants are the weights."""
-    numbers = _in_variables(folder) or _in_constants(graph)
+    """The weights' dtypes, the one with most numbers first."""
+    numbers = _in_variables(folder) + _in_constants(graph)
     yield from (f"{dtype} x {count:,}" for dtype, count in numbers.most_common())
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from flowformers.errors import ExportError, VerificationFailed
 from flowformers.export import saved_model
 from flowformers.export.compatibility import check, parse_release
 from flowformers.export.functions import method_of
-from flowformers.export.graph import VARIABLES, Graph, tracing
+from flowformers.export.graph import DEFAULT, Graph, tracing
 from flowformers.export.samples import samples_of
 from flowformers.export.signatures import signatures_of
 from flowformers.export.verify import verify
@@ -49,7 +49,7 @@ def write_saved_model(
     if min_serving is not None:
         parse_release(min_serving)
     target = base / str(int(version))
-    with tracing(model, graph or VARIABLES):
+    with tracing(model, graph or DEFAULT) as prepared:
         functions = signatures_of(
             model,
             signatures,
@@ -62,7 +62,7 @@ def write_saved_model(
     samples = samples_of(functions, model.config.vocab_size)
     with replacing(target) as fresh:
         with stage("Writing the SavedModel"):
-            _save(model, functions, fresh)
+            _save([weight.value for weight in model.weights] + prepared.variables, functions, fresh)
             check(saved_model.finish(fresh, methods), min_serving)
             write_warmup(fresh, samples, methods)
         with stage("Comparing the SavedModel with the model"):
@@ -70,12 +70,13 @@ def write_saved_model(
     return target
 
 
-def _save(model: Any, functions: dict[str, Any], folder: Path) -> None:
+def _save(variables: Sequence[Any], functions: dict[str, Any], folder: Path) -> None:
+    """variables: those that the functions may read."""
     module = tf.Module()
     # A function's variables must hang on the saved object; the Keras model itself would drag in its own machinery.
-    # Not function.variables: those that were only read to become constants are among them.
+    # Not function.variables: those that were only read to prepare others are among them.
     captured = {id(tensor) for function in functions.values() for tensor in function.captured_inputs}
-    module.weights = [weight.value for weight in model.weights if id(weight.value.handle) in captured]
+    module.weights = [variable for variable in variables if id(variable.handle) in captured]
     (folder / "assets").mkdir()
     tf.saved_model.save(module, str(folder), signatures=functions)
 

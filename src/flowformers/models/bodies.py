@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 
 import tensorflow as tf
 
-from flowformers.nn.parts import weights_as_constants
+from flowformers.nn.prepared import Prepared, preparing
 from flowformers.types import Tensor
 
 Tensors = Mapping[str, Tensor]
@@ -47,15 +47,16 @@ def inline(body: Body, limit: int) -> Body:
 
 
 @contextmanager
-def one_function(wrap: Wrap = inline, *, constants: bool) -> Iterator[None]:
+def one_function(wrap: Wrap = inline, *, constants: bool) -> Iterator[Prepared]:
     """Whatever calls a model here calls one traced function of it, so that signatures share its weights and graph.
 
-    wrap: what goes around the body, as batching does. constants: trace weights as constants.
+    wrap: what goes around the body, as batching does. constants: trace weights as constants. Yields the weights that
+    were prepared for the graph.
     """
     token = _functions.set(_Functions(wrap))
     try:
-        with weights_as_constants() if constants else nullcontext():
-            yield
+        with preparing(constants=constants) as prepared:
+            yield prepared
     finally:
         _functions.reset(token)
 

@@ -11,12 +11,12 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from flowformers.nn.prepared import Prepared, prepared
 from flowformers.types import Array, Tensor
 
 Initializer = Any  # keras.initializers.Initializer
 
 _skip_initialisation: ContextVar[bool] = ContextVar("skip_initialisation", default=False)
-_constants: ContextVar[dict[Any, Tensor] | None] = ContextVar("constants", default=None)
 
 
 @contextmanager
@@ -27,37 +27,6 @@ def uninitialised() -> Iterator[None]:
         yield
     finally:
         _skip_initialisation.reset(token)
-
-
-@contextmanager
-def weights_as_constants() -> Iterator[None]:
-    """Trace weights as constants of the graph, cast and joined beforehand. One graph at a time.
-
-    oneDNN packs a constant matrix once, and a variable at every call.
-    """
-    token = _constants.set({})
-    try:
-        yield
-    finally:
-        _constants.reset(token)
-
-
-def constant_weights() -> bool:
-    """Whether weights are being traced as constants."""
-    return _constants.get() is not None
-
-
-def constant(key: Any, make: Callable[[], Array]) -> Tensor:
-    """The constant of that key in the graph being traced; make() gives its value the first time."""
-    made = _constants.get()
-    if made is None:
-        raise RuntimeError("constant() outside of weights_as_constants()")
-    key = (tf.compat.v1.get_default_graph(), key)
-    if key not in made:
-        with tf.init_scope():  # variables are read outside the graph
-            value = make()
-        made[key] = tf.constant(value)
-    return made[key]
 
 
 def normal(stddev: float) -> Initializer:
@@ -86,10 +55,11 @@ class Part(keras.layers.Layer):  # type: ignore[misc]
 
     def read(self, name: str, dtype: Any = None) -> Tensor:
         """A weight as it enters an op, of its own dtype or the one given."""
-        if constant_weights():
-            return constant((id(self), name, dtype), lambda: as_array(getattr(self, name), dtype))
-        value = getattr(self, name).value
-        return value if dtype is None or value.dtype == dtype else tf.cast(value, dtype)
+        value, store = getattr(self, name).value, prepared()
+        as_it_is = dtype is None or value.dtype == dtype
+        if store is not None and (store.constants or not as_it_is):
+            return store.tensor((id(self), name, dtype), lambda: as_array(getattr(self, name), dtype))
+        return value if as_it_is else tf.cast(value, dtype)
 
     def replace_rows(self, name: str, rows: int) -> None:
         """Another number of rows for a weight: the old rows as far as they go, then freshly drawn ones."""
@@ -126,14 +96,11 @@ class Dense(Part):
         return tf.nn.bias_add(tf.matmul(x, self.read("kernel", x.dtype)), self.read("bias", x.dtype))
 
 
-def apply_joined(layers: Sequence[Dense], x: Tensor) -> Tensor:
-    """Several dense layers on the same x as one product, while weights are constants.
-
-    x: float [T, inputs]. Returns float [T, units * layers].
-    """
+def apply_joined(store: Prepared, layers: Sequence[Dense], x: Tensor) -> Tensor:
+    """Several dense layers on the same x as one product. x: float [T, inputs]. Returns float [T, units * layers]."""
     key = (*map(id, layers), x.dtype)
-    kernel = constant((*key, "kernel"), lambda: np.concatenate([as_array(one.kernel, x.dtype) for one in layers], 1))
-    bias = constant((*key, "bias"), lambda: np.concatenate([as_array(one.bias, x.dtype) for one in layers]))
+    kernel = store.tensor((*key, "kernel"), lambda: np.concatenate([as_array(one.kernel, x.dtype) for one in layers], 1))
+    bias = store.tensor((*key, "bias"), lambda: np.concatenate([as_array(one.bias, x.dtype) for one in layers]))
     return tf.nn.bias_add(tf.matmul(x, kernel), bias)
 
 
@@ -149,23 +116,9 @@ class LayerNorm(Part):
     def apply(self, x: Tensor) -> Tensor:
         """x: float [T, H]. Returns the same shape and dtype; the moments are taken in float32."""
         wide = tf.cast(x, tf.float32)
-        standard = self._as_batch_norm(wide) if constant_weights() else self._standardised(wide)
-        return tf.cast(standard * self.read("gamma", tf.float32) + self.read("beta", tf.float32), x.dtype)
-
-    def _standardised(self, x: Tensor) -> Tensor:
-        centred = x - tf.reduce_mean(x, axis=-1, keepdims=True)
-        return centred * tf.math.rsqrt(tf.reduce_mean(tf.square(centred), axis=-1, keepdims=True) + self.epsilon)
-
-    def _as_batch_norm(self, x: Tensor) -> Tensor:
-        """The same as a batch norm with a token for each channel: the form that TensorFlow's graph optimiser makes one
-        op of, gamma and beta included."""
-        rows = tf.shape(x)[0]
-        table = tf.reshape(x, tf.stack([1, rows, x.shape[-1], 1]))
-        ones, zeros = tf.fill([rows], 1.0), tf.fill([rows], 0.0)
-        normal = tf.raw_ops.FusedBatchNormV3(
-            x=table, scale=ones, offset=zeros, mean=[], variance=[], epsilon=self.epsilon, data_format="NCHW"
-        )
-        return tf.reshape(normal.y, tf.shape(x))
+        centred = wide - tf.reduce_mean(wide, axis=-1, keepdims=True)
+        scale = tf.math.rsqrt(tf.reduce_mean(tf.square(centred), axis=-1, keepdims=True) + self.epsilon)
+        return tf.cast(centred * scale * self.read("gamma", tf.float32) + self.read("beta", tf.float32), x.dtype)
 
 
 class Table(Part):

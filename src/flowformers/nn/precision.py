@@ -16,7 +16,8 @@ import numpy as np
 import tensorflow as tf
 
 from flowformers.errors import InvalidInput
-from flowformers.nn.parts import Dense, apply_joined, constant, constant_weights
+from flowformers.nn.parts import Dense, apply_joined
+from flowformers.nn.prepared import prepared
 from flowformers.types import Array, Tensor
 
 PRECISIONS = ("fp32", "bf16", "fp16", "int8")
@@ -49,12 +50,13 @@ class Plain:
 
     @property
     def joins(self) -> bool:
-        """Joining variables would copy them at every call."""
-        return constant_weights()
+        """Outside of an export joining would copy the weights at every call."""
+        return prepared() is not None
 
     def apply(self, layers: Sequence[Dense], x: Tensor, lowest: float | None = None) -> Tensor:
         """See Products."""
-        return layers[0].apply(x) if len(layers) == 1 else apply_joined(layers, x)
+        store = prepared()
+        return layers[0].apply(x) if store is None or len(layers) == 1 else apply_joined(store, layers, x)
 
 
 @dataclass(frozen=True)
@@ -123,8 +125,9 @@ class Int8:
 
     def _fixed(self, layers: Sequence[Dense], name: str, value: Array) -> Tensor:
         key = (*map(id, layers), name)
-        if constant_weights():
-            return constant((id(self), *key), lambda: value)
+        if (store := prepared()) is not None:
+            # oneDNN packs a constant once: for a short request that is a quarter of the time.
+            return store.constant((id(self), *key), lambda: value)
         if key not in self._tensors:
             with tf.init_scope():
                 self._tensors[key] = tf.constant(value)
