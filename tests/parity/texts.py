@@ -79,12 +79,12 @@ def questions(count: int) -> list[tuple[str, str]]:
 
 def signatures(folder: Path, options: dict[str, Any] | None = None) -> dict[str, Any]:
     """The text signatures of a checkpoint folder."""
-    from flowformers.export.text import text_signatures
+    from flowformers.export.text import checked, text_signatures
     from flowformers.models import class_of
 
     model = class_of(str(folder), None).from_pretrained(folder)
     content = b"".join((folder / name).read_bytes() for name in ("tokenizer.json", "tokenizer_config.json"))
-    return text_signatures(model, _tokenizer(content, folder), options)
+    return text_signatures(model, checked(model, _tokenizer(content, folder)), options)
 
 
 _made: dict[bytes, flowformers.TFTokenizer] = {}

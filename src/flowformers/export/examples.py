@@ -9,6 +9,8 @@ import tensorflow as tf
 
 from flowformers.export.functions import inputs_of
 from flowformers.export.text import classify
+from flowformers.export.text.running import logits_of
+from flowformers.text import Encoded, TFTokenizer, stitched
 from flowformers.types import Tensor
 
 # Features that an Example may leave out: all ones and all zeros.
@@ -17,15 +19,15 @@ OPTIONAL = ("attention_mask", "token_type_ids")
 Scores = Callable[[Tensor], Tensor]
 
 
-def example_signatures(model: Any, functions: Mapping[str, Any]) -> dict[str, Any]:
+def example_signatures(model: Any, functions: Mapping[str, Any], tokenizer: TFTokenizer | None) -> dict[str, Any]:
     """`classify` or `regress` for a classifier, made of the signatures it has already; nothing for other heads.
 
     One number (num_labels 1) is `regress`: outputs float32 [n]. Several labels are `classify`: classes string [n, k] in
     the order of config.id2label, and scores float32 [n, k], the `probabilities` of the text signature. Several numbers
-    (regression with num_labels above 1) are neither. Each Example holds `text` and maybe `text_pair` where the model
-    has a text signature; else input_ids, and attention_mask and token_type_ids unless they are all ones and all zeros.
+    (regression with num_labels above 1) are neither. Each Example holds `text` and maybe `text_pair` where there is a
+    tokenizer; else input_ids, and attention_mask and token_type_ids unless they are all ones and all zeros.
     """
-    scores = _scores(model, functions)
+    scores = _scores(model, functions, tokenizer)
     if scores is None:
         return {}
     if model.config.num_labels == 1:
@@ -46,12 +48,12 @@ def _signature(body: Callable[[Tensor], Mapping[str, Tensor]]) -> Any:
     return function.get_concrete_function(inputs=tf.TensorSpec([None], tf.string, name="inputs"))
 
 
-def _scores(model: Any, functions: Mapping[str, Any]) -> Scores | None:
+def _scores(model: Any, functions: Mapping[str, Any], tokenizer: TFTokenizer | None) -> Scores | None:
     """From serialized Examples [n] to probabilities [n, C]; None where the head is no classifier."""
     if not hasattr(model, "head_spec") or "ModelForSequenceClassification" not in model.head_spec.auto:
         return None
-    if "text" in functions:
-        return lambda inputs: _of_text(functions, inputs, model.config.num_labels)
+    if tokenizer is not None:
+        return lambda inputs: classify(model.config, logits_of(model, _encoded(tokenizer, inputs)))["probabilities"]
     ids = functions.get("serving_default")
     if ids is None or not {"input_ids", "attention_mask"} <= set(inputs_of(ids)):
         return None
@@ -61,28 +63,17 @@ def _scores(model: Any, functions: Mapping[str, Any]) -> Scores | None:
 # Text
 
 
-def _of_text(functions: Mapping[str, Any], inputs: Tensor, classes: int) -> Tensor:
-    """Each Example by the signature `text`, or `text_pair` where it has a second text."""
+def _encoded(tokenizer: TFTokenizer, inputs: Tensor) -> Encoded:
+    """Each Example as the signature `text` encodes it, or `text_pair` where it has a second text."""
     features = tf.io.parse_example(
         inputs, {"text": tf.io.FixedLenFeature([], tf.string), "text_pair": tf.io.RaggedFeature(tf.string)}
     )
     text, pair = features["text"], features["text_pair"]
     tf.debugging.assert_less(pair.row_lengths(), 2, "expected at most one text_pair in an Example")
     paired = pair.row_lengths() > 0
-    alone, together = (tf.cast(tf.where(rows)[:, 0], tf.int32) for rows in (~paired, paired))
-    parts = [
-        _if_any(alone, classes, lambda: functions["text"](text=tf.gather(text, alone))),
-        _if_any(
-            together,
-            classes,
-            lambda: functions["text_pair"](text=tf.gather(text, together), text_pair=pair.flat_values),
-        ),
-    ]
-    return tf.ensure_shape(tf.dynamic_stitch([alone, together], parts), [None, classes])
-
-
-def _if_any(rows: Tensor, classes: int, answer: Callable[[], Mapping[str, Tensor]]) -> Tensor:
-    return tf.cond(tf.size(rows) > 0, lambda: answer()["probabilities"], lambda: tf.zeros([0, classes]))
+    rows = [tf.cast(tf.where(chosen)[:, 0], tf.int32) for chosen in (~paired, paired)]
+    alone, together = (tf.gather(text, chosen) for chosen in rows)
+    return stitched([tokenizer.encode([alone]), tokenizer.encode([together, pair.flat_values])], rows, tokenizer.pad_id)
 
 
 # Ids

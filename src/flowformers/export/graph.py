@@ -22,8 +22,8 @@ BYTES = {"fp32": 4, "bf16": 2, "fp16": 2, "int8": 1}
 
 @dataclass(frozen=True)
 class Graph:
-    """weights: variables, or constants of the graph. device gpu: compiled by XLA, lengths and batch sizes by powers of two. batching: TensorFlow's batch scheduler
-    inside the signature."""
+    """weights: variables, or constants of the graph. device gpu: compiled by XLA, lengths and batch sizes by powers of
+    two. batching: TensorFlow's batch scheduler inside the signature."""
 
     weights: Weights = "variables"
     device: Device = "cpu"
@@ -50,8 +50,8 @@ def check(model: Any, graph: Graph) -> None:
     size = _constant_bytes(model, everything=graph.weights == "constants")
     if size >= LIMIT:
         raise ExportError(
-            f"weights as constants would take {size / 1e9:.1f} GB; a saved_model.pb holds 2 GB. Use weights='variables' "
-            "and another precision than int8"
+            f"weights as constants would take {size / 1e9:.1f} GB; a saved_model.pb holds 2 GB. "
+            "Use weights='variables' and another precision than int8"
         )
 
 

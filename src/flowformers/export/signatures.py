@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from flowformers.errors import InvalidInput
 from flowformers.export.examples import example_signatures
-from flowformers.export.text import text_signatures
+from flowformers.export.text import checked, text_signatures
 from flowformers.types import Tensor
 
 Signatures = dict[str, Any]
@@ -42,10 +42,11 @@ def signatures_of(
             f"text_options {', '.join(text_options)} need a tokenizer, and the checkpoint or call gave none"
         )
     functions = _id_signatures(model, given)
-    if tokenizer is not None:
-        functions |= text_signatures(model, tokenizer, text_options)
-    if examples or (examples is None and tokenizer is not None):
-        functions |= example_signatures(model, functions)
+    graph = None if tokenizer is None else checked(model, tokenizer)
+    if graph is not None:
+        functions |= text_signatures(model, graph, text_options)
+    if examples or (examples is None and graph is not None):
+        functions |= example_signatures(model, functions, graph)
     if default_signature == "text":
         functions["ids"], functions["serving_default"] = functions["serving_default"], functions["text"]
     return functions

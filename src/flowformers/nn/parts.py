@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
@@ -98,10 +98,14 @@ class Dense(Part):
 
 def apply_joined(store: Prepared, layers: Sequence[Dense], x: Tensor) -> Tensor:
     """Several dense layers on the same x as one product. x: float [T, inputs]. Returns float [T, units * layers]."""
-    key = (*map(id, layers), x.dtype)
-    kernel = store.tensor((*key, "kernel"), lambda: np.concatenate([as_array(one.kernel, x.dtype) for one in layers], 1))
-    bias = store.tensor((*key, "bias"), lambda: np.concatenate([as_array(one.bias, x.dtype) for one in layers]))
-    return tf.nn.bias_add(tf.matmul(x, kernel), bias)
+
+    def joined(name: str) -> Tensor:
+        def values() -> Array:
+            return np.concatenate([as_array(getattr(one, name), x.dtype) for one in layers], axis=-1)
+
+        return store.tensor((*map(id, layers), x.dtype, name), values)
+
+    return tf.nn.bias_add(tf.matmul(x, joined("kernel")), joined("bias"))
 
 
 class LayerNorm(Part):

@@ -3,7 +3,7 @@ only its use needs TensorFlow."""
 
 from __future__ import annotations
 
-from flowformers.text.assembly import Encoded
+from flowformers.text.assembly import Encoded, stitched
 from flowformers.text.auto import AutoTokenizer
 from flowformers.text.decoding import Decoder
 from flowformers.text.encoding import BatchEncoding
@@ -33,4 +33,5 @@ __all__ = [
     "RobertaTokenizerFast",
     "TFTokenizer",
     "XLMRobertaTokenizerFast",
+    "stitched",
 ]

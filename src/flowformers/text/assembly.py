@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 from flowformers.errors import InvalidInput
@@ -262,3 +262,22 @@ def assemble(texts: Sequence[Tokens], template: Template, fit: Fit, pad_id: int)
     start, end, words = fill("start", 0), fill("end", 0), fill("word", 0)
     words = None if words is None else tf.where(rows.sequence < 0, -1, words)
     return Encoded(ids, rows.mask, rows.types, rows.sequence, start, end, words, example)
+
+
+def stitched(batches: Sequence[Encoded], rows: Sequence[Tensor], pad_id: int) -> Encoded:
+    """Batches without windows as one. rows: int32 [rows of that batch], the place of each in the whole."""
+    import tensorflow as tf
+
+    longest = tf.reduce_max([tf.shape(batch.input_ids)[1] for batch in batches])
+    padding = {"input_ids": pad_id, "sequence_ids": -1, "word_ids": -1}
+
+    def whole(name: str) -> Tensor:
+        parts = [getattr(batch, name) for batch in batches]
+        if name == "example":
+            return tf.range(tf.add_n([tf.size(part) for part in parts]))
+        if parts[0] is None:
+            return None
+        wide = [tf.pad(x, [[0, 0], [0, longest - tf.shape(x)[1]]], constant_values=padding.get(name, 0)) for x in parts]
+        return tf.ensure_shape(tf.dynamic_stitch([*rows], wide), [None, None])
+
+    return Encoded(**{field.name: whole(field.name) for field in fields(Encoded)})

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from flowformers.errors import InvalidInput
-from flowformers.text.rewriting import tensorflow_text
+from flowformers.text.rewriting import buffer, piece_model, tensorflow_text
 from flowformers.text.wordpiece import PRIVATE
 from flowformers.types import Tensor
 
@@ -21,20 +21,14 @@ def table_of(names: Iterable[str]) -> bytes:
         raise InvalidInput("the vocabulary holds U+0011, which has no exact graph form")
     other = next(chr(code) for code in PRIVATE if chr(code) not in held)
     fits = [name if len(name.encode()) <= LONGEST else f"{other}{number}" for number, name in enumerate(names)]
-    made = tensorflow_text().FastWordpieceTokenizer(
-        vocab=[other, *fits],
-        suffix_indicator=other * 2,
-        max_bytes_per_word=1 << 20,
-        unknown_token=other,
-        no_pretokenization=True,
-        support_detokenization=False,
-    )
-    return bytes(made._model.numpy())
+    return piece_model([other, *fits], 1 << 20, other * 2, other)
 
 
 def lookup(table: bytes, words: Tensor) -> Tensor:
     """words: string [w], none empty or with RESERVED. Returns int64 [w], each one's number, 0 where there is none."""
     import tensorflow as tf
 
-    found = tensorflow_text().FastWordpieceTokenizer(model_buffer=table, no_pretokenization=True).tokenize(words)
+    found = (
+        tensorflow_text().FastWordpieceTokenizer(model_buffer=buffer(table), no_pretokenization=True).tokenize(words)
+    )
     return tf.cast(found.values, tf.int64)

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from flowformers.text.charmap import SCALARS
+from flowformers.text.charmap import SCALARS, blocks
 from flowformers.text.rewriting import Spans
 from flowformers.text.specials import SENTINELS
 from flowformers.types import Array, Tensor
@@ -104,9 +104,16 @@ def _gone() -> Array:
     from tokenizers import normalizers
 
     cleaner = normalizers.BertNormalizer(handle_chinese_chars=False, strip_accents=False, lowercase=False)
-    parts = cleaner.normalize_str("|".join(map(chr, SCALARS))).split("|")
-    parts[ord("|") : ord("|") + 2] = ["|"]  # the separator itself made two empty parts
-    return np.array([code for code, text in zip(SCALARS, parts, strict=True) if not text])
+    return np.array([code for code, text in zip(SCALARS, normalised_characters(cleaner), strict=True) if not text])
+
+
+def normalised_characters(normalizer: Any) -> list[str]:
+    """What a normaliser makes of each of SCALARS. It must leave "|" alone and not join neighbours."""
+    found: list[str] = []
+    for codes in blocks():
+        found += normalizer.normalize_str("|".join(map(chr, codes))).split("|")
+    found[ord("|") : ord("|") + 2] = ["|"]  # the separator itself made two empty parts
+    return found
 
 
 def _borders(codes: Array) -> Array:

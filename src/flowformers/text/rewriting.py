@@ -24,6 +24,20 @@ def tensorflow_text() -> Any:
     return tensorflow_text
 
 
+def buffer(table: bytes) -> Tensor:
+    """A table as the ops of tensorflow_text take it. Given bytes, that package would turn them into a list first."""
+    import tensorflow as tf
+
+    return tf.constant(np.frombuffer(table, np.uint8))
+
+
+def piece_model(names: Sequence[str], longest: int, prefix: str, unknown: str) -> bytes:
+    """FastWordpiece's table of a vocabulary for words that are cut already. longest: bytes of a word."""
+    cut_already, joins_again = True, False
+    build = tensorflow_text().build_fast_wordpiece_model  # takes no keywords
+    return build(list(names), longest, prefix, unknown, cut_already, joins_again)  # type: ignore[no-any-return]
+
+
 @dataclass(frozen=True)
 class Characters:
     """The characters of n texts in one row, each text closed by END: those of UTF-8, and single bytes that are none.
@@ -144,11 +158,11 @@ class Marks:
 class Table:
     """Characters -> what a table of charmap.build says."""
 
-    def __init__(self, buffer: bytes) -> None:
-        self._buffer = buffer
+    def __init__(self, table: bytes) -> None:
+        self._table = table
 
     def _normalizer(self) -> Any:
-        return tensorflow_text().FastBertNormalizer(model_buffer=self._buffer)
+        return tensorflow_text().FastBertNormalizer(model_buffer=buffer(self._table))
 
     def __call__(self, text: Tensor) -> Tensor:
         """text: string [n]."""

@@ -11,7 +11,7 @@ from flowformers.errors import InvalidInput
 from flowformers.text import charmap
 from flowformers.text.graphemes import Graphemes, charsmap_of
 from flowformers.text.lookup import RESERVED, lookup, table_of
-from flowformers.text.rewriting import tensorflow_text
+from flowformers.text.rewriting import buffer, tensorflow_text
 from flowformers.text.specials import WHITE_SPACE, AddedToken, added_tokens, valid_utf8
 from flowformers.text.tokens import Tokens
 from flowformers.text.viterbi import Viterbi
@@ -70,7 +70,7 @@ class Unigram:
         import tensorflow as tf
 
         x = self._graphemes(text) if self._graphemes else text
-        x = tensorflow_text().FastBertNormalizer(model_buffer=self._table).normalize(x)
+        x = tensorflow_text().FastBertNormalizer(model_buffer=buffer(self._table)).normalize(x)
         if self._tidy:
             x = tf.strings.regex_replace(x, " {2,}", " ")
         begins = self._space if self._at_any_space else f"[ {self._space}]"

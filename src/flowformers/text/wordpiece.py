@@ -10,13 +10,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from typing import Any
 
-import numpy as np
-
 from flowformers.errors import InvalidInput
 from flowformers.text import charmap
-from flowformers.text.charmap import SCALARS
-from flowformers.text.reordering import Reordering, is_reordered, moved_marks
-from flowformers.text.rewriting import END, Marks, Spans, Step, Table, tensorflow_text
+from flowformers.text.charmap import SCALARS, blocks
+from flowformers.text.reordering import Reordering, is_reordered, moved_marks, normalised_characters
+from flowformers.text.rewriting import END, Marks, Spans, Step, Table, buffer, piece_model, tensorflow_text
 from flowformers.text.specials import AddedToken, added_tokens, valid_utf8
 from flowformers.text.tokens import Tokens
 from flowformers.types import Tensor
@@ -110,7 +108,7 @@ class WordPiece:
 
         too_long = tf.strings.length(words, unit="UTF8_CHAR") > self._limit
         values = tf.where(too_long, self._stand_in, words)
-        pieces = tensorflow_text().FastWordpieceTokenizer(model_buffer=self._pieces, no_pretokenization=True)
+        pieces = tensorflow_text().FastWordpieceTokenizer(model_buffer=buffer(self._pieces), no_pretokenization=True)
         ids, begin, end = pieces.tokenize_with_offsets(values)
         word = ids.value_rowids()
         whole = tf.gather(tf.strings.length(words), word)
@@ -147,29 +145,28 @@ def _normalizer(settings: Mapping[str, Any]) -> Any:
 
 
 def _normalisation(settings: Mapping[str, Any]) -> dict[int, str]:
-    """Every character's own normalisation. One call: the separator is a letter that the normaliser leaves alone."""
+    """Every character's own normalisation. Many at a time: the normaliser leaves the separator alone."""
     if not settings.get("clean_text", True):
         raise InvalidInput(
             "expected clean_text in tokenizer.json's normalizer: without it there is no exact graph form"
         )
-    joined = "|".join(map(chr, SCALARS))
-    parts = _normalizer(settings).normalize_str(joined).split("|")
-    parts[ord("|") : ord("|") + 2] = ["|"]  # the separator itself made two empty parts
-    return dict(zip(SCALARS, parts, strict=True))
+    return dict(zip(SCALARS, normalised_characters(_normalizer(settings)), strict=True))
 
 
 @cache
 def _punctuation() -> frozenset[int]:
-    """Characters that BertPreTokenizer makes words of their own, probed in one text with a letter before each.
+    """Characters that BertPreTokenizer makes words of their own, probed with a letter before each.
 
     Nothing but them is cut, so that the pieces are as few as they are.
     """
     from tokenizers import pre_tokenizers
 
-    pieces = pre_tokenizers.BertPreTokenizer().pre_tokenize_str("".join(f"a{chr(code)}" for code in SCALARS))
-    spans = np.array([span for _, span in pieces])
-    alone = spans[(spans[:, 0] % 2 == 1) & (spans[:, 1] - spans[:, 0] == 1)]
-    return frozenset(SCALARS[place // 2] for place in alone[:, 0].tolist())
+    cut, found = pre_tokenizers.BertPreTokenizer().pre_tokenize_str, set[int]()
+    for codes in blocks():
+        for _, (begin, end) in cut("".join(f"a{chr(code)}" for code in codes)):
+            if begin % 2 == 1 and end - begin == 1:
+                found.add(codes[begin // 2])
+    return frozenset(found)
 
 
 def _isolate(mapping: Mapping[int, str], punctuation: frozenset[int]) -> dict[int, str]:
@@ -217,13 +214,4 @@ def _piece_model(
     for token in tokens:
         if token.content != unknown:
             names[token.id] = marks[token.byte]
-    builder = tensorflow_text().FastWordpieceTokenizer
-    made = builder(
-        vocab=names,
-        suffix_indicator=prefix,
-        max_bytes_per_word=1 << 20,
-        unknown_token=unknown,
-        no_pretokenization=True,
-        support_detokenization=False,
-    )
-    return bytes(made._model.numpy())
+    return piece_model(names, 1 << 20, prefix, unknown)

@@ -20,7 +20,7 @@ from flowformers.export.text import (
 from flowformers.export.text.classification import classify
 from flowformers.text import TFTokenizer
 
-__all__ = ["check_text_form", "classify", "text_signatures"]
+__all__ = ["check_text_form", "checked", "classify", "text_signatures"]
 
 Builder = Callable[..., dict[str, Any]]
 BUILDERS: dict[str, Builder] = {
@@ -32,18 +32,25 @@ BUILDERS: dict[str, Builder] = {
 }
 
 
-def text_signatures(model: Any, tokenizer: Any, options: Mapping[str, Any] | None = None) -> dict[str, Any]:
+def checked(model: Any, tokenizer: Any) -> TFTokenizer:
+    """The tokenizer in a graph, cut at the model's limit and compared with the `tokenizers` library.
+
+    tokenizer: what AutoTokenizer gives, or a TFTokenizer. Raises InvalidInput where there is no exact form.
+    """
+    graph = (tokenizer if isinstance(tokenizer, TFTokenizer) else TFTokenizer(tokenizer)).limited(_limit(model))
+    graph.check()
+    return graph
+
+
+def text_signatures(model: Any, graph: TFTokenizer, options: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """Signature name -> concrete function; `text` is among them, the others depend on the head (docs/text.md).
 
-    tokenizer: what AutoTokenizer gives, or a TFTokenizer; it is compared with the `tokenizers` library first. options:
-    keywords of the head's bodies(). Raises InvalidInput where the head or the tokenizer has no text form, or where an
-    option is not the head's.
+    options: keywords of the head's bodies(). Raises InvalidInput where the head has no text form, or where an option
+    is not the head's.
     """
     build = _builder(model)
     given = dict(options or {})
     _check_options(model, build, given)
-    graph = (tokenizer if isinstance(tokenizer, TFTokenizer) else TFTokenizer(tokenizer)).limited(_limit(model))
-    graph.check()
     return {name: _concrete(body) for name, body in build(model, graph, **given).items()}
 
 
