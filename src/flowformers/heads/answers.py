@@ -11,8 +11,9 @@ from flowformers.heads import losses
 from flowformers.heads._spec import Answers, Head, HeadSpec
 from flowformers.heads.summaries import classifier_dropout
 from flowformers.nn.activations import activation
-from flowformers.nn.encoder import Encoded, Encoder, EncoderSpec, dropout
+from flowformers.nn.encoder import Encoded, Encoder, EncoderSpec
 from flowformers.nn.parts import Bias, Dense, LayerNorm, normal
+from flowformers.nn.recomputing import dropout
 from flowformers.types import Tensor
 
 Names = Mapping[str, str]

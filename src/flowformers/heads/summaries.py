@@ -6,8 +6,9 @@ from typing import Any
 
 from flowformers.errors import ConfigError
 from flowformers.nn.activations import activation
-from flowformers.nn.encoder import Encoded, Encoder, EncoderSpec, dropout
+from flowformers.nn.encoder import Encoded, Encoder, EncoderSpec
 from flowformers.nn.parts import Dense, Group, normal
+from flowformers.nn.recomputing import dropout
 from flowformers.types import Tensor
 
 

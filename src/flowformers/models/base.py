@@ -79,6 +79,15 @@ class TFPreTrainedModel(CallConventions, OwnLoss, keras.Model):  # type: ignore[
     def precision(self, name: str) -> None:
         self.base_model.precision = name
 
+    def gradient_checkpointing_enable(self) -> None:
+        """In training, compute a block's inner values again for its gradient instead of keeping them: less memory for
+        about a third more time."""
+        self.base_model.gradient_checkpointing = True
+
+    def gradient_checkpointing_disable(self) -> None:
+        """Keep them again."""
+        self.base_model.gradient_checkpointing = False
+
     # Serving
 
     def serving(self, inputs: Mapping[str, Tensor]) -> Mapping[str, Tensor]:

@@ -18,6 +18,7 @@ from flowformers.nn.packing import Layout
 from flowformers.nn.parts import Dense, Group, LayerNorm, Table, normal
 from flowformers.nn.positions import Absolute, AfterPad
 from flowformers.nn.precision import HALF, Products, products
+from flowformers.nn.recomputing import dropout, recomputed
 from flowformers.nn.relative import RelativeBuckets
 from flowformers.types import Tensor
 
@@ -59,11 +60,6 @@ class EncoderSpec:
     def max_length(self) -> int:
         """The longest sequence, in tokens."""
         return self.position_table - self.positions.reserved
-
-
-def dropout(x: Tensor, rate: float, training: bool) -> Tensor:
-    """x with a share of `rate` zeroed in training; x itself otherwise."""
-    return tf.nn.dropout(x, rate) if training and rate else x
 
 
 class Embeddings(Group):
@@ -213,6 +209,7 @@ class Encoder(Group):
             self.pooler = Pooler(spec)
         self._spec = spec
         self.precision = "fp32"
+        self.gradient_checkpointing = False
 
     @property
     def spec(self) -> EncoderSpec:
@@ -236,6 +233,9 @@ class Encoder(Group):
         for block in self.layer:
             if collect:
                 states.append(tf.cast(layout.unpack(hidden), embedded.dtype))
+            if training and self.gradient_checkpointing and not collect:
+                hidden = self._recomputed(block, hidden, layout, bias)
+                continue
             hidden, weights = block.apply(hidden, layout, bias, self._products, training=training)
             if collect:
                 attentions.append(tf.cast(weights, embedded.dtype))
@@ -243,6 +243,12 @@ class Encoder(Group):
         if collect:
             states.append(layout.unpack(hidden))
         return Encoded(hidden, layout, tuple(states), tuple(attentions))
+
+    def _recomputed(self, block: Block, hidden: Tensor, layout: Layout, bias: Tensor | None) -> Tensor:
+        def body(hidden: Tensor, bias: Tensor | None = None) -> Tensor:
+            return block.apply(hidden, layout, bias, self._products, training=True)[0]
+
+        return recomputed(body, hidden) if bias is None else recomputed(body, hidden, bias)
 
     def relative_bias(self, length: Tensor | int) -> Tensor | None:
         """MPNet's bias [1, N, S, S], or None."""
