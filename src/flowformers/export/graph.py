@@ -11,7 +11,6 @@ from flowformers.errors import ExportError, InvalidInput
 from flowformers.export.accelerator import compiled
 from flowformers.export.batching import Batching
 from flowformers.models.bodies import inline, one_function
-from flowformers.nn.prepared import Prepared
 
 Weights = Literal["constants", "variables"]
 Device = Literal["cpu", "gpu"]
@@ -68,10 +67,10 @@ def _variables(layer: Any) -> list[Any]:
 
 
 @contextmanager
-def tracing(model: Any, graph: Graph) -> Iterator[Prepared]:
-    """Signatures traced here share one function of the model, stored and run as `graph` says. Yields the weights that
-    were prepared for it."""
+def tracing(model: Any, graph: Graph) -> Iterator[list[Any]]:
+    """Signatures traced here share one function of the model, stored and run as `graph` says. Yields the variables
+    that are made for it."""
     wrap = compiled if graph.device == "gpu" else graph.batching or inline
     check(model, graph)
-    with one_function(wrap, constants=graph.weights == "constants") as prepared:
-        yield prepared
+    with one_function(wrap, constants=graph.weights == "constants") as variables:
+        yield variables

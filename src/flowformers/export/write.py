@@ -49,7 +49,7 @@ def write_saved_model(
     if min_serving is not None:
         parse_release(min_serving)
     target = base / str(int(version))
-    with tracing(model, graph or DEFAULT) as prepared:
+    with tracing(model, graph or DEFAULT) as variables:
         functions = signatures_of(
             model,
             signatures,
@@ -62,7 +62,7 @@ def write_saved_model(
     samples = samples_of(functions, model.config.vocab_size)
     with replacing(target) as fresh:
         with stage("Writing the SavedModel"):
-            _save([weight.value for weight in model.weights] + prepared.variables, functions, fresh)
+            _save([weight.value for weight in model.weights] + variables, functions, fresh)
             check(saved_model.finish(fresh, methods), min_serving)
             write_warmup(fresh, samples, methods)
         with stage("Comparing the SavedModel with the model"):

@@ -13,8 +13,12 @@ def session_config(settings: Settings) -> Any:
     from tensorflow.core.protobuf import config_pb2, rewriter_config_pb2
 
     config = config_pb2.ConfigProto()
+    # The optimiser runs at the first call of each signature. A second round and swapping to save memory change nothing
+    # in a graph of an encoder, and take a third of the time until a server is ready. A file may ask for them.
+    config.graph_options.rewrite_options.meta_optimizer_iterations = rewriter_config_pb2.RewriterConfig.ONE
+    config.graph_options.rewrite_options.memory_optimization = rewriter_config_pb2.RewriterConfig.NO_MEM_OPT
     if settings.tensorflow_session_config_file is not None:
-        read_text_proto(settings.tensorflow_session_config_file, config)
+        config.MergeFrom(read_text_proto(settings.tensorflow_session_config_file, config_pb2.ConfigProto()))
     both = settings.tensorflow_session_parallelism
     if intra := settings.tensorflow_intra_op_parallelism or both:
         config.intra_op_parallelism_threads = intra
