@@ -54,7 +54,8 @@ def print_measures(name: str, setup: Setup) -> None:
     from importlib import import_module
 
     kind = MEASURES[name]
-    limited_to(kind.threads or setup.threads)
+    threads = kind.threads or setup.threads
+    limited_to(threads, ops=threads)  # as TensorFlow itself would choose: data and steps of training need both
     module = import_module(f"flowformers.bench.measures.{kind.module}")
     meter = Meter(os.getpid())
     for measure in module.measure(setup):

@@ -6,12 +6,12 @@ from collections.abc import Callable
 from typing import Any
 
 
-def limited_to(threads: int) -> Any:
-    """TensorFlow with that many threads inside an op and one op at a time."""
+def limited_to(threads: int, *, ops: int = 1) -> Any:
+    """TensorFlow with that many threads inside an op and so many ops at a time."""
     import tensorflow as tf
 
     tf.config.threading.set_intra_op_parallelism_threads(threads)
-    tf.config.threading.set_inter_op_parallelism_threads(1)
+    tf.config.threading.set_inter_op_parallelism_threads(ops)
     return tf
 
 
