@@ -6,9 +6,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from flowformers.checkpoint.dtypes import widened
+from flowformers.checkpoint.mapped import Mapped
 from flowformers.checkpoint.names import from_tf
 from flowformers.errors import CheckpointError
 from flowformers.types import Array
@@ -34,7 +33,7 @@ class SafetensorsFile:
             raise CheckpointError(f"{path} can't be read as safetensors: {error}. Download or save it again") from error
         self._stored = {from_tf(key) if self._from_tf else key: key for key in stored}
         self._entries, self._start = _header(path)
-        self._data = np.memmap(path, mode="r", dtype=np.uint8)
+        self._file = Mapped(path)
 
     def names(self) -> Iterable[str]:
         """PyTorch names."""
@@ -51,13 +50,14 @@ class SafetensorsFile:
         if entry["dtype"] not in DTYPES:
             raise CheckpointError(f"{self._path}: {name} has dtype {entry['dtype']}; known: {', '.join(DTYPES)}")
         begin, end = entry["data_offsets"]
-        raw = self._data[self._start + begin : self._start + end]
+        self._file.forget()
+        raw = self._file.bytes[self._start + begin : self._start + end]
         tensor = widened(raw, DTYPES[entry["dtype"]]).reshape(entry["shape"])
         return tensor.T if self._is_kernel(name) else tensor
 
     def close(self) -> None:
         """Let go of the mapping."""
-        del self._data
+        del self._file
 
     def _is_kernel(self, name: str) -> bool:
         key = self._stored[name]

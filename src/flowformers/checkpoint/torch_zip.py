@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from flowformers.checkpoint.dtypes import widened
+from flowformers.checkpoint.mapped import Mapped
 from flowformers.errors import CheckpointError, UnsafePickle
 from flowformers.types import Array
 
@@ -90,7 +91,7 @@ class TorchZip:
                 f"{path} is not a whole archive of torch.save: {error}. Files of PyTorch before 1.6 must be saved "
                 "again with a newer PyTorch; a broken download must be repeated"
             ) from error
-        self._data = np.memmap(path, mode="r", dtype=np.uint8)
+        self._file = Mapped(path)
         self._tensors, self._root = self._read_index()
 
     def _read_index(self) -> tuple[dict[str, Stored], str]:
@@ -122,6 +123,7 @@ class TorchZip:
     def read(self, name: str) -> Array:
         """The tensor, a view of the file where no conversion is needed."""
         stored = self._tensors[name]
+        self._file.forget()
         numbers = self._storage(stored)
         extent = (
             1 + stored.offset + sum((size - 1) * step for size, step in zip(stored.shape, stored.stride, strict=True))
@@ -140,17 +142,17 @@ class TorchZip:
         if info.compress_type != zipfile.ZIP_STORED:
             return widened(np.frombuffer(self._zip.read(info), np.uint8), stored.storage.dtype)
         start = self._data_start(info)
-        if start + info.file_size > self._data.size:
+        if start + info.file_size > self._file.bytes.size:
             raise CheckpointError(f"{self._path} ends inside {entry}; the file is truncated")
-        return widened(self._data[start : start + info.file_size], stored.storage.dtype)
+        return widened(self._file.bytes[start : start + info.file_size], stored.storage.dtype)
 
     def _data_start(self, info: zipfile.ZipInfo) -> int:
         """Where an entry's bytes begin: behind its local header, whose extra field torch.save pads for alignment."""
-        header = bytes(self._data[info.header_offset : info.header_offset + 30])
+        header = bytes(self._file.bytes[info.header_offset : info.header_offset + 30])
         name, extra = struct.unpack("<HH", header[26:30])
         return int(info.header_offset + 30 + name + extra)
 
     def close(self) -> None:
         """Let go of the archive."""
         self._zip.close()
-        del self._data
+        del self._file
