@@ -69,6 +69,24 @@ def test_what_is_dropped_is_the_same_when_values_are_computed_again():
     assert (losses[0] - losses[1]) / (2 * step) == pytest.approx(float(tf.norm(gradient)), rel=0.02)
 
 
+def test_every_block_runs_once_more_for_its_gradient():
+    """Counted in the graph: a Softmax for each block, and another where it runs again."""
+    model = flowformers.TFBertForSequenceClassification(tiny_config())
+
+    def softmaxes():
+        @tf.function
+        def step():
+            with tf.GradientTape() as tape:
+                loss = tf.reduce_mean(model(BATCH, training=True).logits)
+            return tape.gradient(loss, model.bert.layer[0].intermediate.kernel.value)
+
+        return sum(op.type == "Softmax" for op in step.get_concrete_function().graph.get_operations())
+
+    kept = softmaxes()
+    model.gradient_checkpointing_enable()
+    assert (kept, softmaxes()) == (2, 4)
+
+
 def test_fit_trains_with_it_and_it_can_be_taken_back():
     model = flowformers.TFBertForSequenceClassification(tiny_config())
     model.gradient_checkpointing_enable()

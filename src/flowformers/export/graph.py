@@ -45,7 +45,7 @@ DEFAULT = Graph()
 def check(model: Any, graph: Graph) -> None:
     """Raises InvalidInput or ExportError where the model can't be stored and run that way."""
     if model.precision == "int8" and graph.device == "gpu":
-        raise InvalidInput("precision int8 is for CPUs")
+        raise InvalidInput("precision int8 is for CPUs: use bf16 or fp16 with device gpu, or device cpu")
     size = _constant_bytes(model, everything=graph.weights == "constants")
     if size >= LIMIT:
         raise ExportError(

@@ -24,8 +24,8 @@ def verify(folder: Path, functions: dict[str, Any], samples: Samples) -> None:
     Raises VerificationFailed that names the signature, the output, the difference and the folder, which is kept.
     """
     loaded = tf.saved_model.load(str(folder))
-    # Side by side: a first call is TensorFlow's optimiser, which uses one core.
-    with ThreadPoolExecutor(2) as pool:
+    # Beside each other: a first call is TensorFlow's optimiser, which uses one core.
+    with ThreadPoolExecutor(1) as pool:
         for name, inputs in samples.items():
             expecting = pool.submit(answers_of, functions[name], inputs)
             got = loaded.signatures[name](**inputs)

@@ -80,12 +80,11 @@ class TFPreTrainedModel(CallConventions, OwnLoss, keras.Model):  # type: ignore[
         self.base_model.precision = name
 
     def gradient_checkpointing_enable(self) -> None:
-        """In training, compute a block's inner values again for its gradient instead of keeping them: less memory for
-        about a third more time."""
+        """In training, keep only what goes from block to block; a block runs once more for its gradient."""
         self.base_model.gradient_checkpointing = True
 
     def gradient_checkpointing_disable(self) -> None:
-        """Keep them again."""
+        """Keep every inner value again, as a fresh model does."""
         self.base_model.gradient_checkpointing = False
 
     # Serving
