@@ -8,7 +8,7 @@ from pathlib import Path
 import flowformers
 
 ROOT = Path(flowformers.__file__).parent
-LEAVES = {"errors", "types", "progress"}
+LEAVES = {"errors", "types", "progress", "prepared"}
 MAY = {
     "checkpoint": set(),
     "text": set(),

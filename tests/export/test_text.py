@@ -11,6 +11,7 @@ import tensorflow as tf
 import flowformers
 from flowformers.cli import main
 from flowformers.errors import InvalidInput
+from flowformers.export.text.lowercase import lower
 from tests.conftest import tiny_config
 from tests.text.hostile import strings
 
@@ -253,6 +254,11 @@ def test_sentence_encoders_prepare_text_as_encode_does(minilm, tmp_path):
     encoder = flowformers.TFSentenceEncoder.from_pretrained(minilm)
     encoder.prompt, encoder.lower_case = "query: ", True
     encoder.save_pretrained(tmp_path, saved_model=True, tokenizer=encoder.tokenizer)
-    corpus = ["  I LOVE it.\u2003\x1f", "ΑΣ"]
+    corpus = ["  I LOVE it.\u2003\x1f", "ΑΣ", "A\0B"]
     answer = signature(tmp_path, "text")(text=tf.constant(corpus))
     np.testing.assert_allclose(answer["sentence_embedding"], encoder.encode(corpus), atol=1e-5)
+
+
+def test_lower_case_goes_on_behind_a_zero_byte():
+    texts = [*strings(300, seed=9), "A\0B", "\U0010ffffA\0\U0010ffff", "0\0001\U0010ffff0"]
+    assert lower(tf.constant(texts)).numpy().tolist() == [text.lower().encode() for text in texts]

@@ -9,7 +9,17 @@ import numpy as np
 import torch
 import transformers
 
+from .texts import Case, Inputs
+
 Answer = dict[str, Any]
+
+
+def answers(case: Case, folder: Path, inputs: Inputs) -> list[Any]:
+    """What the pipeline of that case says to each input."""
+    if case.task == "question-answering":
+        return answer_questions(folder, inputs, **case.options)
+    find = {"text-classification": classify, "token-classification": entities, "fill-mask": fill}[case.task]
+    return find(folder, [text for (text,) in inputs], **case.options)
 
 
 def classify(folder: Path, texts: list[str]) -> list[Answer]:
@@ -18,7 +28,7 @@ def classify(folder: Path, texts: list[str]) -> list[Answer]:
     return [{"label": one["label"], "score": one["score"]} for one in found]
 
 
-def entities(folder: Path, texts: list[str], options: dict[str, Any]) -> list[list[Answer]]:
+def entities(folder: Path, texts: list[str], **options: Any) -> list[list[Answer]]:
     """The entities of each text. options: aggregation_strategy and stride."""
     pipeline = transformers.pipeline("token-classification", model=str(folder), **options)
     fields = ("word", "start", "end")
@@ -39,7 +49,7 @@ def fill(folder: Path, texts: list[str]) -> list[list[list[Answer]]]:
     return [answer if isinstance(answer[0], list) else [answer] for answer in answers]
 
 
-def answer_questions(folder: Path, pairs: list[tuple[str, str]], **options: Any) -> list[Answer]:
+def answer_questions(folder: Path, pairs: Inputs, **options: Any) -> list[Answer]:
     """transformers 5 has no question-answering pipeline: what 4.57's does, in NumPy over PyTorch's logits."""
     model = transformers.AutoModelForQuestionAnswering.from_pretrained(folder).eval()
     tokenizer = transformers.AutoTokenizer.from_pretrained(folder)

@@ -72,5 +72,6 @@ def tracing(model: Any, graph: Graph) -> Iterator[list[Any]]:
     that are made for it."""
     wrap = compiled if graph.device == "gpu" else graph.batching or inline
     check(model, graph)
-    with one_function(wrap, constants=graph.weights == "constants") as variables:
+    constants = graph.weights == "constants"
+    with one_function(wrap, constants=constants, accelerated=graph.device == "gpu") as variables:
         yield variables

@@ -47,16 +47,21 @@ def _in_variables(folder: Path) -> Counter[str]:
     reader = tf.train.load_checkpoint(str(prefix))
     dtypes = reader.get_variable_to_dtype_map()
     for name, shape in reader.get_variable_to_shape_map().items():
-        if dtypes[name] != tf.string:  # the checkpoint's own account of objects
+        if _is_weight(dtypes[name]):
             numbers[dtypes[name].name] += int(np.prod(shape, dtype=np.int64))
     return numbers
+
+
+def _is_weight(dtype: Any) -> bool:
+    """Not the tables of text, and not the checkpoint's own account of objects."""
+    return dtype.is_floating or dtype == tf.int8
 
 
 def _in_constants(graph: Any) -> Counter[str]:
     numbers: Counter[str] = Counter()
     for tensor in (node.attr["value"].tensor for node in nodes(graph) if node.op == "Const"):
         dtype, shape = tf.as_dtype(tensor.dtype), [axis.size for axis in tensor.tensor_shape.dim]
-        if shape and (dtype.is_floating or dtype == tf.int8):
+        if shape and _is_weight(dtype):
             numbers[dtype.name] += int(np.prod(shape, dtype=np.int64))
     return numbers
 

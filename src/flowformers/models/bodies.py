@@ -9,7 +9,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from flowformers.nn.prepared import preparing
+from flowformers.prepared import preparing
 from flowformers.types import Tensor
 
 Tensors = Mapping[str, Tensor]
@@ -47,15 +47,15 @@ def inline(body: Body, limit: int) -> Body:
 
 
 @contextmanager
-def one_function(wrap: Wrap = inline, *, constants: bool) -> Iterator[list[Any]]:
+def one_function(wrap: Wrap = inline, *, constants: bool, accelerated: bool = False) -> Iterator[list[Any]]:
     """Whatever calls a model here calls one traced function of it, so that signatures share its weights and graph.
 
-    wrap: what goes around the body, as batching does. constants: trace weights as constants. Yields the variables
-    that are made for the graph, as they are made.
+    wrap: what goes around the body, as batching does. constants, accelerated: see Prepared. Yields the variables that
+    are made for the graph, as they are made.
     """
     token = _functions.set(_Functions(wrap))
     try:
-        with preparing(constants=constants) as prepared:
+        with preparing(constants=constants, accelerated=accelerated) as prepared:
             yield prepared.variables
     finally:
         _functions.reset(token)

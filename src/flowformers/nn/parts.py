@@ -11,7 +11,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from flowformers.nn.prepared import Prepared, prepared
+from flowformers.prepared import Prepared, prepared
 from flowformers.types import Array, Tensor
 
 Initializer = Any  # keras.initializers.Initializer

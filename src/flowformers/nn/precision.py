@@ -17,7 +17,7 @@ import tensorflow as tf
 
 from flowformers.errors import InvalidInput
 from flowformers.nn.parts import Dense, apply_joined
-from flowformers.nn.prepared import prepared
+from flowformers.prepared import prepared
 from flowformers.types import Array, Tensor
 
 PRECISIONS = ("fp32", "bf16", "fp16", "int8")

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from flowformers.errors import InvalidInput
+from flowformers.prepared import table as held
 from flowformers.text.bytewords import ALPHABET, ByteWords, Words
 from flowformers.text.lookup import lookup, table_of
 from flowformers.text.sentencepiece import model_file, tokenize
@@ -81,14 +82,14 @@ class ByteLevelBPE:
     def _ids_of(self, tokens: Any) -> Any:
         import tensorflow as tf
 
-        return tokens.with_values(tf.cast(tf.gather(self._ids, tokens.values), tf.int64))
+        return tokens.with_values(tf.cast(tf.gather(held(self._ids), tokens.values), tf.int64))
 
     def _spans(self, words: Words, woven: Woven) -> tuple[Tensor, Tensor]:
         """int64 [t] each: the characters of its text where a token begins and ends, without what it swallows."""
         import tensorflow as tf
 
         length = words.begin[1:] - words.begin[:-1]
-        size = woven.stitch(length, tf.cast(tf.gather(self._sizes, woven.pieces.values), tf.int64))
+        size = woven.stitch(length, tf.cast(tf.gather(held(self._sizes), woven.pieces.values), tf.int64))
         end = tf.cumsum(size)
         origin = woven.of_words(tf.gather(words.origins(), words.owners()))
         start, end = words.spans(end - size, end)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from flowformers.prepared import table as held
 from flowformers.text import pretokens
 from flowformers.text.specials import SENTINELS, SPACE, AddedToken, valid_utf8
 from flowformers.types import Array, Tensor
@@ -131,7 +132,7 @@ class ByteWords:
         import tensorflow as tf
 
         classes = pretokens.classes()
-        kind = tf.gather(classes, tf.minimum(code, len(classes) - 1))
+        kind = tf.gather(held(classes), tf.minimum(code, len(classes) - 1))
         kind = tf.where(tf.gather(self._mark, first), tf.constant(pretokens.MARK, tf.int8), kind)
         return tf.where(first == pretokens.BLANK, tf.constant(pretokens.SPACE, tf.int8), kind)
 

@@ -24,9 +24,9 @@ LONGEST = 63  # bytes of one entry
 REACH = 1 << 21  # units that a short offset can cross
 
 
-def blocks() -> Iterator[Sequence[int]]:
-    """SCALARS by the thousand: the `tokenizers` library takes more than twice as long for one text of all."""
-    yield from (SCALARS[start : start + 1024] for start in range(0, len(SCALARS), 1024))
+def blocks(codes: Sequence[int] = SCALARS) -> Iterator[Sequence[int]]:
+    """By the thousand: the `tokenizers` library takes more than twice as long for one text of all."""
+    yield from (codes[start : start + 1024] for start in range(0, len(codes), 1024))
 
 
 def build(characters: Mapping[int, str], invalid: Mapping[int, str]) -> bytes:
@@ -98,7 +98,9 @@ class _DoubleArray:
 
     def _blocks(self, targets: Array, flag: int) -> Array:
         """targets: int64 [rows, 64], what each continuation byte leads to. Returns the base of every row, or NONE."""
-        distinct, which = np.unique(targets, axis=0, return_inverse=True)
+        numbers: dict[bytes, int] = {}
+        which = np.array([numbers.setdefault(row.tobytes(), len(numbers)) for row in targets])
+        distinct = np.frombuffer(b"".join(numbers), targets.dtype).reshape(-1, 64)
         used = np.any(distinct != NONE, axis=1)
         bases = np.full(len(distinct), NONE)
         bases[used] = (self._next + np.arange(used.sum())) * 64
@@ -108,7 +110,7 @@ class _DoubleArray:
         positions = bases[used][:, None] ^ (0x80 | BLOCK)
         units = (0x80 | BLOCK) | flag | (positions ^ distinct[used]) << 10
         self._units[positions] = np.where(distinct[used] == NONE, 0, units)
-        return bases[which.reshape(-1)]
+        return bases[which]
 
 
 def _flatbuffer(units: Array, nul: int, pool: bytes) -> bytes:

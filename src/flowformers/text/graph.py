@@ -12,6 +12,7 @@ from typing import Any, Self
 import numpy as np
 
 from flowformers.errors import InvalidInput
+from flowformers.prepared import prepared
 from flowformers.text.assembly import Encoded, Fit, assemble, special_ids, templates
 from flowformers.text.auto import AutoTokenizer
 from flowformers.text.bytelevel import ByteLevelBPE
@@ -136,9 +137,14 @@ class TFTokenizer:
             with tf.device("/CPU:0"):
                 return body(text)
 
+        def make() -> Any:
+            return tf.function(on_cpu, input_signature=[tf.TensorSpec([None], tf.string)], autograph=False)
+
+        store = prepared()  # where there is one, tables are its variables
+        if store is not None:
+            return store.once((id(self._shared), name), make)(text)
         if name not in self._shared:
-            signature = [tf.TensorSpec([None], tf.string)]
-            self._shared[name] = tf.function(on_cpu, input_signature=signature, autograph=False)
+            self._shared[name] = make()
         return self._shared[name](text)
 
     def __call__(

@@ -18,6 +18,7 @@ from flowformers.text.rewriting import Spans
 from flowformers.text.specials import SENTINELS
 from flowformers.types import Array, Tensor
 
+MARKED = range(0x300, 0x1F000)  # where combining marks are
 RANKS = 256  # more than there are classes
 
 
@@ -73,7 +74,7 @@ class Reordering:
 def mark_ranks() -> dict[int, int]:
     """Combining marks in order, each with its class's rank from 1, as the library's own NFD sorts them."""
     decompose = _nfd()
-    candidates = [code for code in range(0x300, 0x1F000) if unicodedata.combining(_first(code))]
+    candidates = [code for code in MARKED if unicodedata.combining(_first(code))]
     by_class = {unicodedata.combining(chr(code)): chr(code) for code in reversed(candidates) if code < 0x2000}
     samples = [by_class[one] for one in sorted(by_class) if one]
     pairs = [(chr(code), sample) for code in candidates for sample in samples]
@@ -129,5 +130,6 @@ def is_reordered(settings: Mapping[str, Any]) -> bool:
 
 
 def moved_marks(normalised: Mapping[int, str]) -> Iterable[str]:
-    """Marks that are left after normalisation and may have moved."""
-    return (chr(code) for code, text in normalised.items() if text and unicodedata.combining(text[0]))
+    """Marks that are left after normalisation and may have moved. normalised: what each character that changes is."""
+    kept = (code for code in MARKED if unicodedata.combining(normalised.get(code, chr(code))[:1] or "a"))
+    return map(chr, kept)

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from flowformers.errors import MissingDependency
+from flowformers.prepared import table as held
 from flowformers.text.specials import WHITE_SPACE, AddedToken, mark
 from flowformers.types import Array, Tensor
 
@@ -26,9 +27,7 @@ def tensorflow_text() -> Any:
 
 def buffer(table: bytes) -> Tensor:
     """A table as the ops of tensorflow_text take it. Given bytes, that package would turn them into a list first."""
-    import tensorflow as tf
-
-    return tf.constant(np.frombuffer(table, np.uint8))
+    return held(np.frombuffer(table, np.uint8))
 
 
 def piece_model(names: Sequence[str], longest: int, prefix: str, unknown: str) -> bytes:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from flowformers.errors import InvalidInput
+from flowformers.prepared import table as held
 from flowformers.text import charmap
 from flowformers.text.graphemes import Graphemes, charsmap_of
 from flowformers.text.lookup import RESERVED, lookup, table_of
@@ -53,7 +54,7 @@ class Unigram:
         woven = Woven.of(words.values, lookup(self._words, words.values), self._find)
         tokens = woven.tokens()
         return woven.rows(tf.ones_like(tokens, tf.bool), words.row_splits[1:])(
-            tf.cast(tf.gather(self._ids, tokens), tf.int64)
+            tf.cast(tf.gather(held(self._ids), tokens), tf.int64)
         )
 
     def _marked(self, text: Tensor) -> Tensor:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from flowformers.prepared import table as held
 from flowformers.text.lookup import lookup, table_of
 from flowformers.types import Tensor
 
@@ -52,7 +53,7 @@ class Viterbi:
         spelled = tf.ragged.range(start.values, end)
         text = tf.strings.unicode_encode(spelled.with_values(tf.gather(letters.values, spelled.values)), "UTF-8")
         piece = lookup(self._table, text)
-        score = tf.gather(self._scores, piece)
+        score = tf.gather(held(self._scores), piece)
         none = (piece == 0) & (end - start.values > 1)
         score = tf.where(none, tf.constant(-np.inf, tf.float64), score)
         where = (end * self._longest - (end - start.values))[:, None]

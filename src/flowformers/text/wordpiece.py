@@ -20,6 +20,7 @@ from flowformers.text.tokens import Tokens
 from flowformers.types import Tensor
 
 PRIVATE = range(0xE000, 0xF8FF)
+PUNCTUATED = SCALARS[: SCALARS.index(0x20000)]  # the planes behind hold ideographs, tags and private characters
 
 
 class WordPiece:
@@ -59,11 +60,12 @@ class WordPiece:
         if is_reordered(normalizer):
             steps.append(Reordering(_normalizer(normalizer)))
         if not normalized:
-            return [*steps, Table(charmap.build(_changes(_isolate(_changes(mapping), punctuation)), marks))]
+            return [*steps, Table(charmap.build(_changes(_isolate(mapping, punctuation).items()), marks))]
         kept = {token.byte: chr(0xF0000 + token.byte) for token in raw}
-        later = _changes(_isolate({}, punctuation)) | {ord(letter): marks[byte] for byte, letter in kept.items()}
+        apart = {ord(letter): marks[byte] for byte, letter in kept.items()}
+        later = _changes(_isolate({}, punctuation).items()) | apart
         second = Marks(normalized, _spellings(normalizer, normalized))
-        return [*steps, Table(charmap.build(_changes(mapping), kept)), second, Table(charmap.build(later, marks))]
+        return [*steps, Table(charmap.build(mapping, kept)), second, Table(charmap.build(later, marks))]
 
     def __call__(self, text: Tensor) -> Any:
         """text: string [n]. Returns a RaggedTensor of int64 ids [n, (tokens)]."""
@@ -145,12 +147,12 @@ def _normalizer(settings: Mapping[str, Any]) -> Any:
 
 
 def _normalisation(settings: Mapping[str, Any]) -> dict[int, str]:
-    """Every character's own normalisation. Many at a time: the normaliser leaves the separator alone."""
+    """What every character that changes is normalised to."""
     if not settings.get("clean_text", True):
         raise InvalidInput(
             "expected clean_text in tokenizer.json's normalizer: without it there is no exact graph form"
         )
-    return dict(zip(SCALARS, normalised_characters(_normalizer(settings)), strict=True))
+    return _changes(zip(SCALARS, normalised_characters(_normalizer(settings)), strict=True))
 
 
 @cache
@@ -162,7 +164,7 @@ def _punctuation() -> frozenset[int]:
     from tokenizers import pre_tokenizers
 
     cut, found = pre_tokenizers.BertPreTokenizer().pre_tokenize_str, set[int]()
-    for codes in blocks():
+    for codes in blocks(PUNCTUATED):
         for _, (begin, end) in cut("".join(f"a{chr(code)}" for code in codes)):
             if begin % 2 == 1 and end - begin == 1:
                 found.add(codes[begin // 2])
@@ -177,11 +179,11 @@ def _isolate(mapping: Mapping[int, str], punctuation: frozenset[int]) -> dict[in
 
     spaces = (code for code in SCALARS[:0x3001] if chr(code).isspace())
     touched = {code: chr(code) for code in (*punctuation, *spaces)} | dict(mapping)
-    return {code: text if text.isalpha() else spaced(text) for code, text in touched.items()}
+    return {code: text if not text or text.isalpha() else spaced(text) for code, text in touched.items()}
 
 
-def _changes(mapping: Mapping[int, str]) -> dict[int, str]:
-    return {code: text for code, text in mapping.items() if text != chr(code)}
+def _changes(texts: Iterable[tuple[int, str]]) -> dict[int, str]:
+    return {code: text for code, text in texts if text != chr(code)}
 
 
 def _check_order(mapping: Mapping[int, str], vocab: Iterable[str], settings: Mapping[str, Any]) -> None:

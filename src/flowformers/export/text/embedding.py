@@ -7,6 +7,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from flowformers.export.text.lowercase import lower
 from flowformers.text import TFTokenizer
 from flowformers.text.specials import SPACE
 from flowformers.types import Tensor
@@ -34,4 +35,4 @@ def _prepared(model: Any, text: Tensor) -> Tensor:
     """White space at the ends off, the prompt in front, lower case where the folder says so."""
     stripped = tf.strings.regex_replace(text, f"^{EDGE}|{EDGE}$", "")
     text = tf.strings.join([model.prompt, stripped]) if model.prompt else stripped
-    return tf.strings.lower(text, encoding="utf-8") if model.lower_case else text
+    return lower(text) if model.lower_case else text

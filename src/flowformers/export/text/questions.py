@@ -13,6 +13,7 @@ from typing import Any
 import tensorflow as tf
 
 from flowformers.errors import InvalidInput
+from flowformers.export.text.lowercase import lower
 from flowformers.export.text.running import answers_of
 from flowformers.text import Encoded, TFTokenizer
 from flowformers.types import Tensor
@@ -115,8 +116,8 @@ def _best(found: Candidates, context: Tensor, example: Tensor) -> dict[str, Tens
     start, end = tf.minimum(merged["start"], length), tf.minimum(merged["end"], length)
     whole = tf.broadcast_to(context[:, None], tf.shape(start))
     answer = tf.strings.substr(whole, start, tf.maximum(end - start, 0), unit="UTF8_CHAR")
-    lower = tf.strings.lower(answer, encoding="utf-8")
-    same = (lower[:, :, None] == lower[:, None, :]) & (merged["score"] > 0)[:, None, :]
+    lower_case = lower(answer)
+    same = (lower_case[:, :, None] == lower_case[:, None, :]) & (merged["score"] > 0)[:, None, :]
     total = tf.reduce_sum(tf.where(same, merged["score"][:, None, :], 0.0), axis=-1)
     leads = tf.argmax(same, axis=-1, output_type=tf.int32) == tf.range(tf.shape(start)[1])[None, :]
     # The first of those with the same text speaks for all: sums of the same numbers may differ in the last bit.

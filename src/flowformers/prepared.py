@@ -1,0 +1,99 @@
+"""What a graph that is being exported holds: weights cast, joined or quantised beforehand, and the tables of text."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from contextvars import ContextVar
+from typing import Any
+
+from flowformers.types import Array, Tensor
+
+Make = Callable[[], Array]
+
+
+class Prepared:
+    """What the graphs traced in one context share. variables: those made here, in order.
+
+    constants: weights and tables are constants of the graph. accelerated: it is for a GPU, where tables are constants
+    in any case, as a variable might stand on the GPU and be copied for the ops of text at every call.
+    """
+
+    def __init__(self, *, constants: bool, accelerated: bool = False) -> None:
+        self.constants, self.accelerated = constants, accelerated
+        self.variables: list[Any] = []
+        self._made: dict[Any, Any] = {}
+        self._tensors: dict[Any, Tensor] = {}
+
+    def tensor(self, key: Any, make: Make) -> Tensor:
+        """The value of that key in the graph being traced; make() gives it the first time."""
+        return self.constant(key, make) if self.constants else self._in_graph(key, self._variable(key, make).value)
+
+    def table(self, key: Any, make: Make) -> Tensor:
+        """The same for what ops on the CPU read."""
+        if self.constants or self.accelerated:
+            return self.constant(key, make)
+        return self._in_graph(key, self._variable(key, make, device="/CPU:0").value)
+
+    def constant(self, key: Any, make: Make) -> Tensor:
+        """The same, always a constant."""
+        import tensorflow as tf
+
+        return self._in_graph(key, lambda: tf.constant(self.once(key, make)))
+
+    def once(self, key: Any, make: Callable[[], Any]) -> Any:
+        """What make() gives, outside of any graph, the first time that the key is asked for."""
+        import tensorflow as tf
+
+        if key not in self._made:
+            with tf.init_scope():  # the model's variables are read outside the graph
+                self._made[key] = make()
+        return self._made[key]
+
+    def _in_graph(self, key: Any, enter: Callable[[], Tensor]) -> Tensor:
+        import tensorflow as tf
+
+        here = (tf.compat.v1.get_default_graph(), key)
+        if here not in self._tensors:
+            self._tensors[here] = enter()
+        return self._tensors[here]
+
+    def _variable(self, key: Any, make: Make, device: str | None = None) -> Any:
+        import tensorflow as tf
+
+        def create() -> Any:
+            with tf.device(device) if device else nullcontext():
+                variable = tf.Variable(make(), trainable=False)
+            self.variables.append(variable)
+            return variable
+
+        return self.once(key, create)
+
+
+_prepared: ContextVar[Prepared | None] = ContextVar("prepared", default=None)
+
+
+@contextmanager
+def preparing(*, constants: bool, accelerated: bool = False) -> Iterator[Prepared]:
+    """Trace weights prepared: as constants of the graph, which oneDNN packs once, or as variables. See Prepared."""
+    prepared = Prepared(constants=constants, accelerated=accelerated)
+    token = _prepared.set(prepared)
+    try:
+        yield prepared
+    finally:
+        _prepared.reset(token)
+
+
+def prepared() -> Prepared | None:
+    """What is being prepared; None outside of an export."""
+    return _prepared.get()
+
+
+def table(values: Array) -> Tensor:
+    """A table of text in the graph being traced: in an export, one variable for all that need it; else a constant."""
+    import tensorflow as tf
+
+    store = prepared()
+    if store is None:
+        return tf.constant(values)
+    return store.table((values.dtype.str, values.shape, values.tobytes()), lambda: values)
