@@ -54,7 +54,7 @@ def _in_variables(folder: Path) -> Counter[str]:
 
 def _is_weight(dtype: Any) -> bool:
     """Not the tables of text, and not the checkpoint's own account of objects."""
-    return dtype.is_floating or dtype == tf.int8
+    return bool(dtype.is_floating or dtype == tf.int8)
 
 
 def _in_constants(graph: Any) -> Counter[str]:
