@@ -2,6 +2,6 @@
 
 import sys
 
-from flowformers.cli import main
+from flowformers.cli import command
 
-sys.exit(main())
+sys.exit(command())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import gc
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -18,6 +19,13 @@ COMMANDS = {
     "inspect": "print the signatures of a SavedModel",
     "bench": "time this package and its peers on this machine",
 }
+
+
+def command() -> int:
+    """The program: main(), and an end without the second that Python takes to look for garbage in all of TensorFlow."""
+    code = main()
+    gc.freeze()
+    return code
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import platform
+import sys
 from importlib.util import find_spec
 
 from flowformers.errors import MissingDependency
@@ -19,3 +21,15 @@ def require_tensorflow(command: str) -> None:
         os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
     if find_spec("tensorflow") is None:
         raise MissingDependency(f"{command} needs TensorFlow: pip install 'flowformers[cpu]' (or [gpu])")
+    if "tensorflow" not in sys.modules:
+        _import()
+
+
+def _import() -> None:
+    """Without looking for garbage, a fifth of the time; what is there then stays and is never looked at again."""
+    gc.disable()
+    try:
+        import tensorflow  # noqa: F401
+    finally:
+        gc.freeze()
+        gc.enable()

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import tensorflow as tf
@@ -25,6 +26,18 @@ def answers_of(function: Any, inputs: Mapping[str, Any]) -> dict[str, Any]:
     if isinstance(result, Mapping):
         return dict(result)
     return {f"output_{index}": value for index, value in enumerate(tf.nest.flatten(result))}
+
+
+@contextmanager
+def as_traced() -> Iterator[None]:
+    """Functions called in this thread run op by op as they were traced: TensorFlow's optimiser changes nothing."""
+    name = "disable_meta_optimizer"
+    before = tf.config.optimizer.get_experimental_options().get(name, False)
+    tf.config.optimizer.set_experimental_options({name: True})
+    try:
+        yield
+    finally:
+        tf.config.optimizer.set_experimental_options({name: before})
 
 
 def method_of(function: Any) -> str:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from flowformers.errors import VerificationFailed
-from flowformers.export.functions import answers_of
+from flowformers.export.functions import answers_of, as_traced
 from flowformers.export.samples import Samples
 from flowformers.types import Array
 
@@ -25,7 +23,7 @@ def verify(folder: Path, functions: dict[str, Any], samples: Samples) -> None:
 
     Raises VerificationFailed that names the signature, the output, the difference and the folder, which is kept.
     """
-    with ThreadPoolExecutor(1) as pool, _as_traced():
+    with ThreadPoolExecutor(1) as pool, as_traced():
         loading = pool.submit(tf.saved_model.load, str(folder))
         expected = {name: answers_of(functions[name], inputs) for name, inputs in samples.items()}
         loaded = loading.result()
@@ -35,18 +33,6 @@ def verify(folder: Path, functions: dict[str, Any], samples: Samples) -> None:
         for name, got in zip(samples, answers, strict=True):
             for output, value in expected[name].items():
                 _compare(f"{name}/{output}", np.asarray(value), np.asarray(got[output]), folder)
-
-
-@contextmanager
-def _as_traced() -> Iterator[None]:
-    """Functions called in this thread run op by op as they were traced: TensorFlow's optimiser changes nothing."""
-    name = "disable_meta_optimizer"
-    before = tf.config.optimizer.get_experimental_options().get(name, False)
-    tf.config.optimizer.set_experimental_options({name: True})
-    try:
-        yield
-    finally:
-        tf.config.optimizer.set_experimental_options({name: before})
 
 
 def _compare(place: str, expected: Array, got: Array, folder: Path) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import tensorflow as tf
 
 from flowformers.errors import InvalidInput
+from flowformers.export.functions import as_traced
 from flowformers.export.text import (
     choices,
     classification,
@@ -38,7 +39,8 @@ def checked(model: Any, tokenizer: Any) -> TFTokenizer:
     tokenizer: what AutoTokenizer gives, or a TFTokenizer. Raises InvalidInput where there is no exact form.
     """
     graph = (tokenizer if isinstance(tokenizer, TFTokenizer) else TFTokenizer(tokenizer)).limited(_limit(model))
-    graph.check()
+    with as_traced():
+        graph.check()
     return graph
 
 
