@@ -35,6 +35,14 @@ def strings(count: int, seed: int = 0) -> Iterator[str]:
         yield (_pieces, _ranges, _anything, _bytes)[chooser.randrange(4)](chooser)
 
 
+def uniform_batches(count: int, seed: int = 4) -> Iterator[list[str]]:
+    """Batches that shortcuts may be taken for: only ASCII, only ASCII without what begins an added token, one text."""
+    plain = [text for text in strings(count, seed) if text.isascii()]
+    yield plain
+    yield [text for text in plain if not set(text) & set("[<h-")]
+    yield from ([text] for text in strings(40, seed + 1) if text)
+
+
 def _pieces(chooser: random.Random) -> str:
     return chooser.choice(("", " ")).join(chooser.choice(PIECES) for _ in range(chooser.randrange(10)))
 

@@ -16,7 +16,7 @@ from tokenizers import AddedToken, Tokenizer, models, pre_tokenizers, processors
 
 import flowformers
 from flowformers.errors import InvalidInput
-from tests.text.hostile import strings
+from tests.text.hostile import strings, uniform_batches
 from tests.text.test_graph import assert_same, wordpiece_vocab
 
 PLAIN = ("<s>", "<pad>", "</s>", "<unk>")
@@ -87,7 +87,7 @@ KINDS = ("roberta", "prefixed", "untrimmed", "added", "added, prefixed", "no spe
 
 def assert_same_offsets(kinds, kind, texts):
     tokenizer, graph = kinds[kind]
-    found = [part.to_list() for part in graph._algorithm.with_offsets(tf.constant(texts))]
+    found = [part.to_list() for part in graph.with_offsets(tf.constant(texts))]
     expected = tokenizer(texts, add_special_tokens=False).encodings
     for text, ids, start, end, words, one in zip(texts, *found, expected, strict=True):
         got = ids, list(zip(start, end, strict=True)), words
@@ -99,6 +99,13 @@ def test_hostile_strings_get_the_librarys_ids_and_offsets(kinds, kind):
     corpus = list(strings(2000, seed=3))
     assert_same(kinds, kind, corpus)
     assert_same_offsets(kinds, kind, corpus)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_batches_of_one_sort_of_text_get_the_librarys_ids_and_offsets(kinds, kind):
+    for batch in uniform_batches(2000):
+        assert_same(kinds, kind, batch)
+        assert_same_offsets(kinds, kind, batch)
 
 
 @pytest.mark.slow
@@ -125,8 +132,9 @@ def test_any_text_gets_the_librarys_ids_and_offsets(kinds, kind, texts):
 @pytest.mark.parametrize("kind", ["roberta", "prefixed", "added, prefixed"])
 @given(texts=st.lists(st.text(max_size=60), min_size=40, max_size=40))
 @settings(deadline=None, max_examples=500)
-def test_twenty_thousand_texts_of_hypothesis_get_the_librarys_ids(kinds, kind, texts):
+def test_twenty_thousand_texts_of_hypothesis_get_the_librarys_ids_and_offsets(kinds, kind, texts):
     assert_same(kinds, kind, texts)
+    assert_same_offsets(kinds, kind, texts)
 
 
 @pytest.mark.parametrize("kind", ["roberta", "prefixed"])
@@ -207,7 +215,7 @@ def test_a_fresh_process_with_tensorflow_alone_gives_the_same_ids_and_offsets(ki
     spec = [tf.TensorSpec([None], tf.string)]
 
     def offsets(text):
-        found = graph._algorithm.with_offsets(text)
+        found = graph.with_offsets(text)
         return {"a": found.start.values, "b": found.end.values}
 
     ids = tf.function(lambda text: {"input_ids": graph(text)["input_ids"]}, input_signature=spec)

@@ -16,7 +16,7 @@ from tokenizers import AddedToken, Tokenizer, models, normalizers, pre_tokenizer
 
 import flowformers
 from flowformers.errors import InvalidInput
-from tests.text.hostile import strings
+from tests.text.hostile import strings, uniform_batches
 
 STRATEGIES = ("longest_first", "only_first", "only_second")
 
@@ -100,6 +100,22 @@ def assert_same_offsets(kinds, kind, texts):
 @pytest.mark.parametrize("kind", KINDS)
 def test_hostile_strings_get_the_librarys_offsets(kinds, kind):
     assert_same_offsets(kinds, kind, list(strings(1500, seed=2)))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_batches_of_one_sort_of_text_get_the_librarys_ids_and_offsets(kinds, kind):
+    for batch in uniform_batches(2000):
+        assert_same(kinds, kind, batch)
+        assert_same_offsets(kinds, kind, batch)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", KINDS)
+@given(texts=st.lists(st.text(max_size=60), min_size=40, max_size=40))
+@settings(deadline=None, max_examples=500)
+def test_twenty_thousand_texts_of_hypothesis_get_the_librarys_ids_and_offsets(kinds, kind, texts):
+    assert_same(kinds, kind, texts)
+    assert_same_offsets(kinds, kind, texts)
 
 
 @pytest.mark.slow

@@ -17,7 +17,7 @@ from tokenizers import AddedToken, Regex, Tokenizer, models, normalizers, pre_to
 
 import flowformers
 from flowformers.errors import InvalidInput
-from tests.text.hostile import strings
+from tests.text.hostile import strings, uniform_batches
 from tests.text.test_graph import FRESH, assert_same, wordpiece_vocab
 
 PLAIN = ("<s>", "<pad>", "</s>", "<unk>")
@@ -85,6 +85,12 @@ KINDS = ("published", "metaspace", "raw")
 @pytest.mark.parametrize("kind", KINDS)
 def test_hostile_strings_get_the_librarys_ids(kinds, kind):
     assert_same(kinds, kind, list(strings(1500, seed=3)))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_batches_of_one_sort_of_text_get_the_librarys_ids(kinds, kind):
+    for batch in uniform_batches(2000):
+        assert_same(kinds, kind, batch)
 
 
 @pytest.mark.slow

@@ -9,7 +9,7 @@ import numpy as np
 
 from flowformers.prepared import table as held
 from flowformers.text import pretokens
-from flowformers.text.specials import SENTINELS, SPACE, AddedToken, valid_utf8
+from flowformers.text.specials import SENTINELS, SPACE, AddedToken, valid_utf8, where_held
 from flowformers.types import Array, Tensor
 
 EDGE = SENTINELS[-1]  # ends every row; before text that gets a space, it becomes that space
@@ -86,12 +86,11 @@ class ByteWords:
         import tensorflow as tf
 
         rows = self._rows(text)
-        joined = tf.strings.reduce_join(rows)
-        raw = tf.cast(tf.io.decode_raw(joined, tf.uint8), tf.int32)
+        raw = tf.cast(tf.io.decode_raw(tf.strings.reduce_join(rows), tf.uint8), tf.int32)
         byte = self._spaced(raw) if self._prefix else raw
         heads = tf.where(raw & 0xC0 != 0x80)[:, 0]
         first = tf.gather(byte, heads)
-        kind = self._kinds(first, tf.strings.unicode_decode(joined, "UTF-8"))
+        kind = self._kinds(first, heads, raw)
         cuts = tf.where(pretokens.starts(kind, first))[:, 0]
         begin = tf.concat([tf.gather(heads, cuts), tf.size(raw, tf.int64)[None]], 0)
         last = tf.concat([cuts, tf.size(kind, tf.int64)[None]], 0)[1:] - 1  # a word may begin with a space, not end so
@@ -113,12 +112,16 @@ class ByteWords:
         import tensorflow as tf
 
         edge = bytes([EDGE])
-        rows = valid_utf8(text)
-        for token in self._tokens:
-            content = replace(token, lstrip=False, rstrip=False).pattern(token.content)
-            swallowed = f"({SPACE}*)" if token.rstrip else "()"
-            cut = edge if self._prefix or token.rstrip else b""
-            rows = tf.strings.regex_replace(rows, content + swallowed, bytes([token.byte]) + rb"\1" + cut)
+
+        def marked(rows: Tensor) -> Tensor:
+            for token in self._tokens:
+                content = replace(token, lstrip=False, rstrip=False).pattern(token.content)
+                swallowed = f"({SPACE}*)" if token.rstrip else "()"
+                cut = edge if self._prefix or token.rstrip else b""
+                rows = tf.strings.regex_replace(rows, content + swallowed, bytes([token.byte]) + rb"\1" + cut)
+            return rows
+
+        rows = where_held(valid_utf8(text), [token.content for token in self._tokens], marked)
         return tf.strings.join([edge if self._prefix else b"", rows, edge])
 
     def _spaced(self, raw: Tensor) -> Tensor:
@@ -127,14 +130,29 @@ class ByteWords:
         following = tf.concat([raw[1:], [EDGE]], 0)[: tf.size(raw)]
         return tf.where((raw == EDGE) & ~tf.gather(self._quiet, following), pretokens.BLANK, raw)
 
-    def _kinds(self, first: Tensor, code: Tensor) -> Tensor:
-        """first: int32 [c], first bytes; code: int32 [c], code points. Returns int8 [c], classes of pretokens."""
+    def _kinds(self, first: Tensor, heads: Tensor, raw: Tensor) -> Tensor:
+        """first: int32 [c], first bytes; heads: int64 [c], their places in raw. Returns int8 [c], see pretokens."""
         import tensorflow as tf
 
         classes = pretokens.classes()
+        by_byte = np.where(self._mark, np.int8(pretokens.MARK), classes[:256])  # right where a byte is a character
+        wide = tf.where((first >= 0xC2) & (first < 0xF5))  # no sentinel begins a character
+        code = _code_points(raw, tf.gather_nd(heads, wide))
         kind = tf.gather(held(classes), tf.minimum(code, len(classes) - 1))
-        kind = tf.where(tf.gather(self._mark, first), tf.constant(pretokens.MARK, tf.int8), kind)
-        return tf.where(first == pretokens.BLANK, tf.constant(pretokens.SPACE, tf.int8), kind)
+        return tf.tensor_scatter_nd_update(tf.gather(by_byte, first), wide, kind)
+
+
+def _code_points(raw: Tensor, heads: Tensor) -> Tensor:
+    """raw: int32 [b], bytes; heads: int64 [m], where characters of more than one begin. Returns int32 [m]."""
+    import tensorflow as tf
+
+    last = tf.size(raw, tf.int64) - 1
+    lead, *rest = (tf.gather(raw, tf.minimum(heads + place, last)) for place in range(4))
+    two, three, four = (rest[place] & 0x3F for place in range(3))
+    of_two = (lead & 0x1F) * (1 << 6) + two
+    of_three = (lead & 0x0F) * (1 << 12) + two * (1 << 6) + three
+    of_four = (lead & 0x07) * (1 << 18) + two * (1 << 12) + three * (1 << 6) + four
+    return tf.where(lead < 0xE0, of_two, tf.where(lead < 0xF0, of_three, of_four))
 
 
 def _encode(codes: Tensor, splits: Tensor) -> Tensor:

@@ -52,26 +52,29 @@ def starts(kind: Tensor, byte: Tensor) -> Tensor:
     after_space = k(-1) == SPACE
     space = (kind == SPACE) & (~after_space | (k(1) > SPACE))  # the last space before a word leaves the run
     word = (kind > SPACE) & tf.where(after_space, b(-1) != BLANK, kind != k(-1))  # a plain space is taken along
-    first = (kind == MARK) | space | word
-    inside, after = _contractions(first, byte, b)
-    return (first | (after & (kind != SPACE))) & ~inside
+    return _with_contractions((kind == MARK) | space | word, kind, byte)
 
 
-def _contractions(first: Tensor, byte: Tensor, b: Callable[[int], Tensor]) -> tuple[Tensor, Tensor]:
-    """bool [c] each: characters within 's, 're and the like, and characters just behind one."""
+def _with_contractions(first: Tensor, kind: Tensor, byte: Tensor) -> Tensor:
+    """first: bool [c], where pieces begin if 's, 're and the like are none. Few characters are apostrophes."""
     import tensorflow as tf
 
-    apostrophe = first & (byte == APOSTROPHE)
-    short = _near(apostrophe & tf.gather([code in ONE for code in range(256)], b(1)), False)
-    pair = b(1) * 256 + b(2)
-    long = _near(apostrophe & tf.reduce_any([pair == int.from_bytes(two) for two in TWO], 0), False)
-    return short(-1) | long(-1) | long(-2), short(-2) | long(-3)
+    at = tf.where(first & (byte == APOSTROPHE))[:, 0]
+    one, two = (tf.gather(byte, tf.minimum(at + place, tf.size(byte, tf.int64) - 1)) for place in (1, 2))
+    short = tf.boolean_mask(at, tf.gather([code in ONE for code in range(256)], one))
+    pair = one * 256 + two
+    long = tf.boolean_mask(at, tf.reduce_any([pair == int.from_bytes(letters) for letters in TWO], 0))
+    behind = tf.concat([short + 2, long + 3], 0)  # the mark that ends each row, at the latest
+    behind = tf.boolean_mask(behind, tf.gather(kind, behind) != SPACE)
+    within = tf.concat([short + 1, long + 1, long + 2], 0)
+    first = tf.tensor_scatter_nd_update(first, behind[:, None], tf.ones_like(behind, tf.bool))
+    return tf.tensor_scatter_nd_update(first, within[:, None], tf.zeros_like(within, tf.bool))
 
 
 def _near(x: Tensor, fill: int | bool) -> Callable[[int], Tensor]:
-    """x shifted: near(1) holds each element's right neighbour, near(-1) its left. Reaches -3 to 2."""
+    """x shifted: near(1) holds each element's right neighbour, near(-1) its left."""
     import tensorflow as tf
 
-    size = tf.size(x)
-    padded = tf.concat([tf.fill([3], tf.constant(fill, x.dtype)), x, tf.fill([2], tf.constant(fill, x.dtype))], 0)
-    return lambda offset: tf.slice(padded, [3 + offset], [size])
+    size, edge = tf.size(x), tf.constant([fill], x.dtype)
+    padded = tf.concat([edge, x, edge], 0)
+    return lambda offset: tf.slice(padded, [1 + offset], [size])

@@ -13,7 +13,7 @@ from flowformers.text import charmap
 from flowformers.text.graphemes import Graphemes, charsmap_of
 from flowformers.text.lookup import RESERVED, lookup, table_of
 from flowformers.text.rewriting import buffer, tensorflow_text
-from flowformers.text.specials import WHITE_SPACE, AddedToken, added_tokens, valid_utf8
+from flowformers.text.specials import WHITE_SPACE, AddedToken, added_tokens, valid_utf8, where_held
 from flowformers.text.tokens import Tokens
 from flowformers.text.viterbi import Viterbi
 from flowformers.text.weaving import Woven
@@ -61,10 +61,13 @@ class Unigram:
         """Added tokens as their letters, which text of a client never holds."""
         import tensorflow as tf
 
+        def marked(x: Tensor) -> Tensor:
+            for letter, token in sorted(self._letters.items(), key=lambda item: item[1].normalized):
+                x = tf.strings.regex_replace(x, token.pattern(token.content), letter)
+            return x
+
         x = tf.strings.regex_replace(valid_utf8(text), f"[{''.join(self._letters)}]", self._other)
-        for letter, token in sorted(self._letters.items(), key=lambda item: item[1].normalized):
-            x = tf.strings.regex_replace(x, token.pattern(token.content), letter)
-        return x
+        return where_held(x, [token.content for token in self._letters.values()], marked)
 
     def _cut(self, text: Tensor) -> Any:
         """Normalised words [n, (words)], each with the sign for a space in front."""

@@ -26,7 +26,8 @@ class Woven:
         import tensorflow as tf
 
         several = tf.where(words == 0)[:, 0]
-        pieces = cut(tf.gather(text, several))
+        each, which = tf.unique(tf.gather(text, several))  # cutting costs a hundred times more than finding equals
+        pieces = tf.gather(cut(each), which)
         counts = tf.cast(pieces.row_lengths(), tf.int32)
         counts = tf.tensor_scatter_nd_update(tf.ones_like(words, tf.int32), several[:, None], counts)
         after = tf.cumsum(counts)

@@ -108,8 +108,9 @@ class WordPiece:
         """
         import tensorflow as tf
 
+        many_bytes = tf.reduce_any(tf.strings.length(words) > self._limit)
         too_long = tf.strings.length(words, unit="UTF8_CHAR") > self._limit
-        values = tf.where(too_long, self._stand_in, words)
+        values = tf.cond(many_bytes, lambda: tf.where(too_long, self._stand_in, words), lambda: tf.identity(words))
         pieces = tensorflow_text().FastWordpieceTokenizer(model_buffer=buffer(self._pieces), no_pretokenization=True)
         ids, begin, end = pieces.tokenize_with_offsets(values)
         word = ids.value_rowids()

@@ -23,7 +23,7 @@ def measure(setup: Setup) -> Iterator[Measure]:
     tokenizer = AutoTokenizer.from_pretrained(tokenizer_folder(setup))
     setup.scratch.mkdir(parents=True, exist_ok=True)
     base = exports.classifier(setup.scratch / "small", exports.SMALL, tokenizer=tokenizer)
-    texts = sentences(tokenizer, 64)
+    texts = sentences(64)
     with load.serving(base, setup.scratch / "server.log") as ports:
         call = load.rest_call(ports.rest)
         for batch, count in CALLS.items():
