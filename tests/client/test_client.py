@@ -134,7 +134,7 @@ def test_waiting_ends_when_the_model_is_there(kind, tmp_path):
     from tests.serving.conftest import Arithmetic
 
     Arithmetic().save(tmp_path / "1")
-    with running(Settings(model_base_path=tmp_path, port=0, rest_api_port=0)) as server:
+    with running(Settings(model_base_path=tmp_path, port=-1, rest_api_port=-1)) as server:
         ports = server.rest_port, server.grpc_port
     late = Settings(model_base_path=tmp_path, rest_api_port=ports[0], port=ports[1])
     stop = threading.Event()

@@ -115,7 +115,7 @@ def test_the_images_command_serves_what_is_mounted_and_ends_in_a_drain(tmp_path)
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     environment = os.environ | {"MODEL_BASE_PATH": str(tmp_path), "MODEL_NAME": "math", "PATH": path}
     process = subprocess.Popen(
-        [*words, "--port=0", "--rest_api_port=0"], stderr=subprocess.PIPE, text=True, env=environment
+        [*words, "--port=-1", "--rest_api_port=-1"], stderr=subprocess.PIPE, text=True, env=environment
     )
     try:
         log = ""

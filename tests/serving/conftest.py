@@ -88,7 +88,7 @@ class Client:
 
 
 def serve(base, **options):
-    return running(Settings(model_base_path=base, port=0, rest_api_port=0, **options))
+    return running(Settings(model_base_path=base, **{"port": -1, "rest_api_port": -1} | options))
 
 
 @pytest.fixture(scope="session")

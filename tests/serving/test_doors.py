@@ -207,9 +207,11 @@ def test_reflection_tells_every_service_and_message(arithmetic):  # protocol 10
 
 def test_a_unix_socket_serves_beside_or_instead_of_tcp(base, tmp_path):  # protocol 12
     path = tmp_path / "grpc.sock"
-    with opened(base, grpc_socket_path=str(path)) as server, grpc.insecure_channel(f"unix:{path}") as local:
-        assert server.grpc_port == 0
-        assert ask(local) == [0.5]
+    for port in (-1, 0):
+        with opened(base, port=port, grpc_socket_path=str(path)) as server:
+            assert (server.grpc_port > 0) == (port != 0)
+            with grpc.insecure_channel(f"unix:{path}") as local:
+                assert ask(local) == [0.5]
 
 
 def test_channel_arguments_reach_grpc(base):  # protocol 10

@@ -17,6 +17,8 @@ import pytest
 
 from flowformers.errors import FlowformersError, InvalidInput
 from flowformers.serving import Settings, running
+from flowformers.serving.server import ready_text
+from flowformers.wire import get_model_status_pb2
 from tests.serving.conftest import Arithmetic, Client, serve
 
 
@@ -36,7 +38,7 @@ def base(tmp_path):
 @contextlib.contextmanager
 def command(base, *flags):
     """`flowformers serve` in a process of its own: (process, client, what it wrote until it was ready)."""
-    words = [sys.executable, "-m", "flowformers", "serve", str(base), "--port=0", "--rest_api_port=0", *flags]
+    words = [sys.executable, "-m", "flowformers", "serve", str(base), "--port=-1", "--rest_api_port=-1", *flags]
     process = subprocess.Popen(words, stderr=subprocess.PIPE, text=True, env=os.environ | {"TF_CPP_MIN_LOG_LEVEL": "2"})
     try:
         log = ""
@@ -74,12 +76,22 @@ def test_a_signal_drains_what_was_accepted_and_exits_0(base, number):
     assert answers == [504]  # answered: its own time limit ended it, not the signal
 
 
+def test_rest_api_port_0_switches_rest_off(base):  # protocol 1
+    settings = Settings(model_base_path=base, model_name="math", port=-1, rest_api_port=0)
+    with running(settings) as server:
+        assert server.rest_port == 0
+        assert "REST off" in ready_text(server)
+        request = get_model_status_pb2.GetModelStatusRequest()
+        request.model_spec.name = "math"
+        assert Client(0, server.grpc_port).model_status(request).model_version_status[0].version == 1
+
+
 @pytest.mark.parametrize("flag", ["port", "rest_api_port"])
 def test_a_port_in_use_is_told_with_the_flag_to_change(base, flag):
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
-        ports = {"port": 0, "rest_api_port": 0} | {flag: taken.getsockname()[1]}
+        ports = {"port": -1, "rest_api_port": -1} | {flag: taken.getsockname()[1]}
         settings = Settings(model_base_path=base, **ports)
         with pytest.raises(InvalidInput, match=f"--{flag}"), running(settings):
             pass
@@ -126,7 +138,9 @@ def test_a_model_that_cannot_be_loaded_ends_the_start(base):
         pass
 
 
-@pytest.mark.parametrize("wrong", [{"port": 70000}, {"port": 9000, "rest_api_port": 9000}, {"model_name": "a/b"}])
+@pytest.mark.parametrize(
+    "wrong", [{"port": 70000}, {"port": -2}, {"port": 0}, {"port": 9000, "rest_api_port": 9000}, {"model_name": "a/b"}]
+)
 def test_settings_that_cannot_work_are_refused(base, wrong):
     with pytest.raises(InvalidInput):
         Settings(model_base_path=base, **wrong)

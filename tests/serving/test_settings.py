@@ -122,7 +122,7 @@ def test_a_file_that_cannot_be_used_says_where_and_why(tmp_path, text, fragment)
     st.fixed_dictionaries(
         {},
         optional={
-            "port": st.integers(0, 8000),
+            "port": st.integers(1, 8000),
             "model_name": st.text(st.characters(exclude_characters="/:", exclude_categories=["Cs", "Cc"]), min_size=1),
             "model_config_file": st.none() | st.just("/a/b.config"),
             "drain_seconds": st.floats(0, 1e9),

@@ -62,10 +62,10 @@ def listen(server: Any, settings: Settings) -> int:
     credentials = _credentials(settings)
     if settings.grpc_socket_path:
         _add(server, f"unix:{settings.grpc_socket_path}", credentials, "grpc_socket_path")
-        if not settings.port:
-            return 0
+    if not settings.port:
+        return 0
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
-    return _add(server, f"{host}:{settings.port}", credentials, "port")
+    return _add(server, f"{host}:{max(settings.port, 0)}", credentials, "port")
 
 
 def _credentials(settings: Settings) -> Any:

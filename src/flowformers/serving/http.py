@@ -111,7 +111,7 @@ class GuardedProtocol(HttpToolsProtocol):
 
 
 def bind(host: str, port: int, flag: str) -> socket.socket:
-    """A TCP socket, not yet listening. Raises InvalidInput that names the flag to change."""
+    """A TCP socket, not yet listening; port -1: any that is free. Raises InvalidInput that names the flag to change."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     # With its protocol named: asyncio sets TCP_NODELAY only then, and answers wait 40 ms without.
     bound = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
@@ -119,7 +119,7 @@ def bind(host: str, port: int, flag: str) -> socket.socket:
     if host == "::":
         bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
     try:
-        bound.bind((host, port))
+        bound.bind((host, max(port, 0)))
     except OSError as error:
         bound.close()
         raise InvalidInput(f"can't listen on {host}:{port}: {error.strerror}. Choose another with --{flag}") from error

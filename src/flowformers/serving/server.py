@@ -6,10 +6,12 @@ import asyncio
 import contextlib
 import json
 import signal
+import socket
 import sys
 import threading
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 from flowformers.errors import FlowformersError
@@ -29,7 +31,7 @@ from flowformers.serving.storage import require_versions
 
 
 class Server:
-    """Both ports over one repository. `rest_port` and `grpc_port` are known once it is ready."""
+    """Both ports over one repository. `rest_port` and `grpc_port` are known once it is ready; 0 where one is off."""
 
     def __init__(self, settings: Settings) -> None:
         if settings.model_config_file is None and settings.model_base_path is not None:
@@ -53,25 +55,37 @@ class Server:
         settings, threads = self.settings, _threads(self.settings)
         with ThreadPoolExecutor(threads, thread_name_prefix="run") as executor:
             execution = Execution(executor, threads, settings.max_queued_requests)
-            rest_socket = bind(settings.host, settings.rest_api_port, "rest_api_port")
+            rest = bind(settings.host, settings.rest_api_port, "rest_api_port") if settings.rest_api_port else None
             tensor_content = settings.enable_serialization_as_tensor_content
             grpc_api = GrpcApi(self.dataplane, execution, tensor_content=tensor_content)
             grpc_server = await make_server(grpc_api, settings)
             add_open_inference(grpc_server, self.dataplane, grpc_api, self.welcomes)
             self.grpc_port = listen(grpc_server, settings)
-            self.rest_port = rest_socket.getsockname()[1]
-            others = routes(self.repository, self._stopping.is_set, monitoring_path(settings.monitoring_config_file))
-            front = rest_app(self.dataplane, execution, settings, self.welcomes, others)
-            http = HttpServer(front, settings)
             await grpc_server.start()
-            running = asyncio.create_task(http.serve(sockets=[rest_socket]))
-            while not http.started and not running.done():
-                await asyncio.sleep(0.005)
+            drains: list[Callable[[], Awaitable[object]]] = [partial(grpc_server.stop, settings.drain_seconds)]
+            if rest is not None:
+                drains.append(await self._open_rest(rest, execution))
             self.ready.set()
             await self._stopping.wait()
-            http.should_exit = True
-            await asyncio.gather(running, grpc_server.stop(settings.drain_seconds))
+            await asyncio.gather(*(drain() for drain in drains))
         self.repository.close()
+
+    async def _open_rest(self, listening: socket.socket, execution: Execution) -> Callable[[], Awaitable[object]]:
+        """Answer there; returns what drains and ends it."""
+        assert self._stopping is not None
+        monitoring = monitoring_path(self.settings.monitoring_config_file)
+        others = routes(self.repository, self._stopping.is_set, monitoring)
+        http = HttpServer(rest_app(self.dataplane, execution, self.settings, self.welcomes, others), self.settings)
+        running = asyncio.create_task(http.serve(sockets=[listening]))
+        while not http.started and not running.done():
+            await asyncio.sleep(0.005)
+        self.rest_port = listening.getsockname()[1]
+
+        def drain() -> Awaitable[object]:
+            http.should_exit = True
+            return running
+
+        return drain
 
     def stop(self) -> None:
         """Begin to drain; may be called from any thread or signal handler."""
@@ -131,10 +145,14 @@ def ready_text(server: Server) -> str:
 
 
 def _ready_lines(server: Server, name: str) -> str:
-    host = server.settings.host
-    url = f"http://{host}:{server.rest_port}/v1/models/{name}"
+    settings = server.settings
+    url = f"http://{settings.host}:{server.rest_port}/v1/models/{name}"
+    grpc = f"{settings.host}:{server.grpc_port}" if server.grpc_port else f"unix:{settings.grpc_socket_path}"
     version, _ = server.dataplane.metadata(Target(name))
-    lines = [f"Ready: model {name}, version {version}. REST {url}  gRPC {host}:{server.grpc_port}"]
+    ready = f"Ready: model {name}, version {version}."
+    if not server.rest_port:
+        return f"{ready} REST off  gRPC {grpc}"
+    lines = [f"{ready} REST {url}  gRPC {grpc}"]
     with contextlib.suppress(FlowformersError):
         body = json.dumps({"instances": [_example(server.dataplane.dtypes(Target(name), "serving_default"))]})
         lines.append(f"Try: curl -d '{body}' {url}:predict")

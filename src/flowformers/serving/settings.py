@@ -35,9 +35,12 @@ def _flag(default: Any, text: str) -> Any:
     return field(default=default, metadata={"help": text})
 
 
+PORTS = ("port", "rest_api_port")
+
+
 @dataclass(frozen=True)
 class Settings:
-    """port, rest_api_port: 0 picks a free one. Times are in the unit that the name ends with."""
+    """port, rest_api_port: 0 is off, -1 picks a free one. Times are in the unit that the name ends with."""
 
     # Models
     model_base_path: Path | None = _flag(None, "folder of numbered versions")
@@ -57,8 +60,8 @@ class Settings:
 
     # Ports
     host: str = _flag("127.0.0.1", "address of both ports; 0.0.0.0 opens them to others")
-    port: int = _flag(8500, "gRPC")
-    rest_api_port: int = _flag(8501, "REST")
+    port: int = _flag(8500, "gRPC; 0: off, -1: a free one")
+    rest_api_port: int = _flag(8501, "REST; 0: off, -1: a free one")
     rest_api_timeout_in_ms: int = _flag(30_000, "time limit of a request")
     rest_api_enable_cors_support: bool = _flag(False, "CORS headers on every answer")
 
@@ -100,16 +103,20 @@ class Settings:
     drain_seconds: float = _flag(30.0, "after SIGTERM, time for what was accepted to be answered")
 
     def __post_init__(self) -> None:
-        for name in ("port", "rest_api_port"):
-            if not 0 <= getattr(self, name) <= 65535:
-                raise InvalidInput(f"expected a port from 0 to 65535 as {name}; got {getattr(self, name)}")
-        if self.port and self.port == self.rest_api_port:
+        for name in PORTS:
+            if not -1 <= getattr(self, name) <= 65535:
+                raise InvalidInput(f"expected a port from 1 to 65535, 0 or -1 as {name}; got {getattr(self, name)}")
+        if self.port > 0 and self.port == self.rest_api_port:
             raise InvalidInput(f"expected different ports for gRPC and REST; both are {self.port}")
+        if not self.port and not self.grpc_socket_path:
+            raise InvalidInput(
+                "port=0 switches TCP off for gRPC: give grpc_socket_path too, or port=-1 for a free port"
+            )
         if not self.model_name or set("/:") & set(self.model_name):
             raise InvalidInput(f"expected a model_name without '/' and ':'; got {self.model_name!r}")
         for flag in fields(self):
             value = getattr(self, flag.name)
-            if isinstance(value, int | float) and value < 0:
+            if isinstance(value, int | float) and value < 0 and flag.name not in PORTS:
                 raise InvalidInput(f"expected {flag.name} of 0 or more; got {value}")
         _check_combinations(self)
 

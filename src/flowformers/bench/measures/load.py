@@ -34,7 +34,7 @@ class Ports:
 def serving(base: Path, log: Path, *flags: str) -> Iterator[Ports]:
     """`flowformers serve` of a folder of versions as "model", ended after the block."""
     words = [sys.executable, "-m", "flowformers", "serve", str(base), "--model_name", "model"]
-    words += ["--port", "0", "--rest_api_port", "0", *flags]
+    words += ["--port=-1", "--rest_api_port=-1", *flags]
     with log.open("w") as errors:
         process = subprocess.Popen(words, stderr=errors, env=os.environ | {"TF_CPP_MIN_LOG_LEVEL": "2"})
     try:

@@ -72,7 +72,7 @@ def _settings(base: Path, threads: int) -> Any:
     from flowformers.serving.settings import Settings
 
     budget: dict[str, Any] = {"tensorflow_intra_op_parallelism": threads, "tensorflow_inter_op_parallelism": 1}
-    return Settings(model_base_path=base, model_name="model", port=0, rest_api_port=0, **budget)
+    return Settings(model_base_path=base, model_name="model", port=-1, rest_api_port=-1, **budget)
 
 
 def _server(base: Path, threads: int) -> Any:
