@@ -23,6 +23,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
 
 from flowformers.errors import InvalidInput
+from flowformers.serving import metrics
 from flowformers.wire import (
     model_management_pb2,
     model_service_pb2_grpc,
@@ -243,8 +244,8 @@ def test_bytes_that_are_no_message_are_refused(arithmetic):  # protocol 11
 # A config by request
 
 
-def reload(client, *configs):
-    made = model_management_pb2.ReloadConfigRequest()
+def reload(client, *configs, names=()):
+    made = model_management_pb2.ReloadConfigRequest(metric_names=names)
     for name, path, platform in configs:
         made.config.model_config_list.config.add(name=name, base_path=str(path), model_platform=platform)
     return send_reload(client, made)
@@ -262,6 +263,21 @@ def test_a_reload_replaces_every_model_and_waits_for_the_new(base):  # protocol 
         assert (answer.status.error_code, answer.status.error_message) == (0, "")
         assert client.json("/v1/models/other:predict", BODY) == (200, {"predictions": [0.5]})
         assert client.json(PREDICT, BODY)[0] == 404
+
+
+def test_a_reload_tells_by_how_much_the_counters_asked_for_went_up(base, monkeypatch):  # protocol 10
+    runs, unknown = "/tensorflow/serving/batching_session/wrapped_run_count", "/nobody/counts/this"
+    with opened(base) as server:
+        reloaded = server.dataplane.reload
+
+        def reload_with_a_batch(config):
+            reloaded(config)
+            metrics.batched(rows=1, batch=2)
+
+        monkeypatch.setattr(server.dataplane, "reload", reload_with_a_batch)
+        client = Client(server.rest_port, server.grpc_port)
+        answer = reload(client, ("math", base, "tensorflow"), names=[runs, unknown])
+    assert {metric.name: metric.int64_value_increase for metric in answer.metric} == {runs: 1, unknown: 0}
 
 
 @pytest.mark.parametrize(

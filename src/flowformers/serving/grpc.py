@@ -13,7 +13,7 @@ import grpc
 from google.protobuf import any_pb2
 
 from flowformers.errors import FlowformersError, Kind, ServingError
-from flowformers.serving import calls
+from flowformers.serving import calls, metrics
 from flowformers.serving.calls import Call
 from flowformers.serving.dataplane import NO_LIMITS, Dataplane, Limits, Target, Task
 from flowformers.serving.execution import Execution
@@ -184,8 +184,12 @@ class GrpcApi:
                 "Request passed to this method is not supported by HandleReloadConfigRequest: "
                 "expected a config with a model_config_list",
             )
+        before = metrics.first_cells(request.metric_names)
         self._dataplane.reload(request.config)
-        return model_management_pb2.ReloadConfigResponse(status={})
+        response = model_management_pb2.ReloadConfigResponse(status={})
+        for name, value in metrics.first_cells(request.metric_names).items():
+            response.metric.add(name=name, int64_value_increase=value - before[name])
+        return response
 
 
 def _model(request: Any) -> str:

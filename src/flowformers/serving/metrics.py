@@ -5,7 +5,8 @@ One set of counters for the process, as is usual with Prometheus; buckets are fi
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
 
@@ -136,6 +137,16 @@ def warmed_up(path: str, status: str, seconds: float, records: int) -> None:
     """A version's warm-up requests were run."""
     WARMUP_LATENCY.labels(path, status).observe(seconds * 1e6)
     WARMUP_RECORDS.labels(path, status).inc(records)
+
+
+def first_cells(names: Iterable[str]) -> dict[str, int]:
+    """Counters by TensorFlow Serving's names, as "/tensorflow/serving/request_count": each one's first value, or 0."""
+    counters = {metric.name: metric.samples for metric in SERVINGS.collect() if metric.type == "counter"}
+    return {name: next((int(one.value) for one in counters.get(_plain(name), ())), 0) for name in names}
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[^A-Za-z0-9_]", ":", name)
 
 
 def ours() -> bytes:

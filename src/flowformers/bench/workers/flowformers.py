@@ -1,6 +1,6 @@
-"""flowformers: as `flowformers export` writes it and the server loads it (fp32, bf16, int8); eager, in a tf.function,
-or the SavedModel that save_pretrained writes, loaded by TensorFlow; or the export behind the server's ports, asked by a
-client in the same process for the whole hidden states."""
+"""flowformers: as `flowformers export` writes it and the server loads it (fp32, bf16, int8); eager, in a tf.function;
+or the export loaded by TensorFlow, or behind the server's ports, asked by a client in the same process for the whole
+hidden states."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ import numpy as np
 from .tensorflow_threads import limited_to, numpy_call
 
 PACKAGES = ("flowformers", "tensorflow")
-SERVED = ("grpc", "rest")
+LOADED = ("saved-model", "grpc", "rest")
 KEPT: list[Any] = []
 
 
@@ -124,13 +124,6 @@ def _inputs(ids: Any, mask: Any) -> dict[str, Any]:
     return {"input_ids": ids, "attention_mask": mask, "token_type_ids": ids * 0}
 
 
-def _save(folder: Path, out: Path) -> None:
-    """What the article's save_pretrained writes: weights as variables."""
-    from flowformers import TFBertModel
-
-    TFBertModel.from_pretrained(folder).save_pretrained(out, saved_model=True)
-
-
 def _export(folder: Path, out: Path, precision: str) -> None:
     """What `flowformers export` writes, with --precision where it is not float32."""
     words = [sys.executable, "-m", "flowformers", "export", str(folder), str(out), "--no-text"]
@@ -142,15 +135,14 @@ def _export(folder: Path, out: Path, precision: str) -> None:
 
 
 WRITERS: dict[str, Callable[[Path, Path], None]] = {
-    "saved-model": _save,
     **{precision: partial(_export, precision=precision) for precision in ("fp32", "bf16", "int8")},
-    **dict.fromkeys(SERVED, partial(_export, precision="fp32")),
+    **dict.fromkeys(LOADED, partial(_export, precision="fp32")),
 }
 
 
 def _kind(variant: str) -> str:
-    """The name of what is written: the server serves what is exported."""
-    return "fp32" if variant in SERVED else variant
+    """The name of what is written: one export for all that load it."""
+    return "fp32" if variant in LOADED else variant
 
 
 def _place(scratch: Path, variant: str) -> Path:
