@@ -17,7 +17,7 @@ from tokenizers import AddedToken, Tokenizer, models, pre_tokenizers, processors
 import flowformers
 from flowformers.errors import InvalidInput
 from tests.text.hostile import strings, uniform_batches
-from tests.text.test_graph import assert_same, wordpiece_vocab
+from tests.text.test_graph import assert_same, assert_same_offsets, wordpiece_vocab
 
 PLAIN = ("<s>", "<pad>", "</s>", "<unk>")
 
@@ -83,15 +83,6 @@ def kinds(trained):
 
 
 KINDS = ("roberta", "prefixed", "untrimmed", "added", "added, prefixed", "no specials")
-
-
-def assert_same_offsets(kinds, kind, texts):
-    tokenizer, graph = kinds[kind]
-    found = [part.to_list() for part in graph.with_offsets(tf.constant(texts))]
-    expected = tokenizer(texts, add_special_tokens=False).encodings
-    for text, ids, start, end, words, one in zip(texts, *found, expected, strict=True):
-        got = ids, list(zip(start, end, strict=True)), words
-        assert got == (one.ids, one.offsets, one.word_ids), ascii(text)
 
 
 @pytest.mark.parametrize("kind", KINDS)

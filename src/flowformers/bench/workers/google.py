@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from .hugging_face import Weights, config_of, dense, heads, joined, norm, weights_of
-from .tensorflow_threads import limited_to, numpy_call
+from .tensorflow_threads import encoder_call, limited_to
 
 PACKAGES = ("tf-models-official", "tensorflow")
 
@@ -15,14 +15,9 @@ PACKAGES = ("tf-models-official", "tensorflow")
 def load(folder: Path, *, variant: str, threads: int, scratch: Path) -> Any:
     """variant: graph or eager. See workers/__init__.py."""
     os.environ["TF_USE_LEGACY_KERAS"] = "1"
-    tf = limited_to(threads)
-    model = _encoder(folder)
-
-    def run(ids: Any, mask: Any) -> Any:
-        inputs = {"input_word_ids": ids, "input_mask": mask, "input_type_ids": tf.zeros_like(ids)}
-        return model(inputs, training=False)["sequence_output"]
-
-    return numpy_call(run, graph=variant == "graph")
+    limited_to(threads)
+    names = {"ids": "input_word_ids", "mask": "input_mask", "types": "input_type_ids"}
+    return encoder_call(_encoder(folder), **names, graph=variant == "graph")
 
 
 def _encoder(folder: Path) -> Any:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from .hugging_face import config_of, dense, heads, joined, norm, weights_of
-from .tensorflow_threads import limited_to, numpy_call
+from .tensorflow_threads import encoder_call, limited_to
 
 PACKAGES = ("keras-hub", "keras", "tensorflow")
 
@@ -18,14 +18,9 @@ PACKAGES = ("keras-hub", "keras", "tensorflow")
 def load(folder: Path, *, variant: str, threads: int, scratch: Path) -> Any:
     """variant: graph or eager. See workers/__init__.py."""
     os.environ["KERAS_BACKEND"] = "tensorflow"
-    tf = limited_to(threads)
-    model = _backbone(folder)
-
-    def run(ids: Any, mask: Any) -> Any:
-        inputs = {"token_ids": ids, "padding_mask": mask, "segment_ids": tf.zeros_like(ids)}
-        return model(inputs, training=False)["sequence_output"]
-
-    return numpy_call(run, graph=variant == "graph")
+    limited_to(threads)
+    names = {"ids": "token_ids", "mask": "padding_mask", "types": "segment_ids"}
+    return encoder_call(_backbone(folder), **names, graph=variant == "graph")
 
 
 def _backbone(folder: Path) -> Any:

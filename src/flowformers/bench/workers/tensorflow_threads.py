@@ -15,6 +15,17 @@ def limited_to(threads: int, *, ops: int = 1) -> Any:
     return tf
 
 
+def encoder_call(model: Any, *, ids: str, mask: str, types: str, graph: bool) -> Callable[[Any, Any], Any]:
+    """A Keras encoder's sequence_output. ids, mask, types: what it calls its inputs."""
+    import tensorflow as tf
+
+    def run(given: Any, real: Any) -> Any:
+        inputs = {ids: given, mask: real, types: tf.zeros_like(given)}
+        return model(inputs, training=False)["sequence_output"]
+
+    return numpy_call(run, graph=graph)
+
+
 def numpy_call(run: Callable[[Any, Any], Any], *, graph: bool) -> Callable[[Any, Any], Any]:
     """run: of tensors, int32 [B, S] both, in a tf.function of free shapes or as it is."""
     import tensorflow as tf
