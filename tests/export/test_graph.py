@@ -67,6 +67,21 @@ def test_every_way_of_running_equals_the_dense_path_and_no_neighbour_counts(mode
         np.testing.assert_allclose(alone, together[row : row + 1], atol=TOLERANCE)
 
 
+@pytest.mark.parametrize("sizes", [(16, 512), (512, 24), (512, 512)], ids=str)
+@pytest.mark.parametrize("activation", ["gelu", "relu", "silu"])
+def test_kernels_with_spare_columns_change_no_answer(batch, tmp_path, sizes, activation):
+    """Rows of 512 numbers fall onto the same places of a cache, so an export spreads them out."""
+    hidden, inner = sizes
+    config = tiny_config(hidden_size=hidden, intermediate_size=inner, hidden_act=activation)
+    model = flowformers.TFBertForSequenceClassification(config)
+    random = np.random.default_rng(3)
+    for weight in model.weights:
+        weight.assign(weight + random.normal(scale=0.05, size=weight.shape))
+    np.testing.assert_allclose(logits(export(model, tmp_path), batch), dense(model, batch), atol=TOLERANCE)
+    stored = dict(tf.train.list_variables(str(tmp_path / "saved_model" / "1" / "variables" / "variables")))
+    assert [544] in [shape[-1:] for shape in stored.values()]
+
+
 @pytest.mark.parametrize("graph", [Graph(batching=Batching()), Graph(device="gpu"), CONSTANTS])
 @pytest.mark.parametrize("head", ["Model", "ForTokenClassification", "ForQuestionAnswering", "ForMaskedLM"])
 def test_answers_for_each_token_keep_the_requests_length(tmp_path, batch, head, graph):

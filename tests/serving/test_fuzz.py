@@ -158,7 +158,9 @@ def test_no_request_over_grpc_is_unknown_or_hurts_the_next(arithmetic):  # proto
     valid = predict_pb2.PredictRequest()
     valid.model_spec.name = "math"
     valid.inputs["x"].CopyFrom(to_proto(np.float32([1, 2.5])))
-    with arithmetic.channel() as channel:
+    # A request of a million numbers is right, and gets as many.
+    options = [("grpc.max_receive_message_length", -1)]
+    with grpc.insecure_channel(f"127.0.0.1:{arithmetic.grpc_port}", options) as channel:
         raw = channel.unary_unary("/tensorflow.serving.PredictionService/Predict")
         predict = prediction_service_pb2_grpc.PredictionServiceStub(channel).Predict
         for seed in range(COUNT):

@@ -13,7 +13,7 @@ from typing import Any
 import tensorflow as tf
 
 from flowformers.errors import ConfigError, InvalidInput
-from flowformers.nn.activations import LOWEST, activation
+from flowformers.nn.activations import activation
 from flowformers.nn.packing import Layout
 from flowformers.nn.parts import Dense, Group, LayerNorm, Table, normal
 from flowformers.nn.positions import Absolute, AfterPad
@@ -163,8 +163,7 @@ class Block(Group):
     ) -> tuple[Tensor, Tensor]:
         """hidden: [T, H]. Returns [T, H] and the attention weights [B, N, S, S]."""
         attended, weights = self.attention.apply(hidden, layout, bias, products, training=training)
-        inner = self._activation(products.apply([self.intermediate], attended))  # [T, F]
-        outer = products.apply([self.output_dense], inner, LOWEST.get(self._activation))
+        outer = products.feed_forward(self.intermediate, self.output_dense, attended, self._activation)
         outer = dropout(outer, self._rate, training)
         return self.layer_norm.apply(outer + attended), weights
 

@@ -16,7 +16,8 @@ import numpy as np
 import tensorflow as tf
 
 from flowformers.errors import InvalidInput
-from flowformers.nn.parts import Dense, apply_joined
+from flowformers.nn.activations import LOWEST, Activation
+from flowformers.nn.parts import Dense, apply_prepared
 from flowformers.prepared import prepared
 from flowformers.types import Array, Tensor
 
@@ -41,8 +42,11 @@ class Products(Protocol):
     def joins(self) -> bool:
         """Whether several layers on the same x are cheaper as one product."""
 
-    def apply(self, layers: Sequence[Dense], x: Tensor, lowest: float | None = None) -> Tensor:
-        """x: float [T, inputs], nowhere below `lowest` if that is given. Returns float [T, units * layers]."""
+    def apply(self, layers: Sequence[Dense], x: Tensor) -> Tensor:
+        """x: float [T, inputs]. Returns float [T, units * layers]."""
+
+    def feed_forward(self, inner: Dense, outer: Dense, x: Tensor, activate: Activation) -> Tensor:
+        """x: float [T, H]. Returns outer(activate(inner(x))), float [T, H]."""
 
 
 class Plain:
@@ -53,10 +57,18 @@ class Plain:
         """Outside of an export joining would copy the weights at every call."""
         return prepared() is not None
 
-    def apply(self, layers: Sequence[Dense], x: Tensor, lowest: float | None = None) -> Tensor:
+    def apply(self, layers: Sequence[Dense], x: Tensor) -> Tensor:
         """See Products."""
         store = prepared()
-        return layers[0].apply(x) if store is None or len(layers) == 1 else apply_joined(store, layers, x)
+        return layers[0].apply(x) if store is None else apply_prepared(store, layers, x)
+
+    def feed_forward(self, inner: Dense, outer: Dense, x: Tensor, activate: Activation) -> Tensor:
+        """See Products."""
+        store = prepared()
+        if store is None:
+            return outer.apply(activate(inner.apply(x)))
+        # Columns too many are rows of zeros to the second product: nothing has to be cut off between the two.
+        return apply_prepared(store, [outer], activate(apply_prepared(store, [inner], x, cut=False)))
 
 
 @dataclass(frozen=True)
@@ -88,8 +100,12 @@ class Int8:
         self._weights: dict[Any, Quantised] = {}
         self._tensors: dict[Any, Tensor] = {}
 
-    def apply(self, layers: Sequence[Dense], x: Tensor, lowest: float | None = None) -> Tensor:
+    def feed_forward(self, inner: Dense, outer: Dense, x: Tensor, activate: Activation) -> Tensor:
         """See Products."""
+        return self.apply([outer], activate(self.apply([inner], x)), LOWEST.get(activate))
+
+    def apply(self, layers: Sequence[Dense], x: Tensor, lowest: float | None = None) -> Tensor:
+        """See Products. lowest: x is nowhere below it."""
         return self._signed(layers, x) if lowest is None else self._from(layers, x, lowest)
 
     def _signed(self, layers: Sequence[Dense], x: Tensor) -> Tensor:
