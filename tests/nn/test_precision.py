@@ -12,6 +12,7 @@ import tensorflow as tf
 import flowformers
 from flowformers.cli import main
 from flowformers.errors import InvalidInput
+from flowformers.export import export_checkpoint
 from flowformers.nn.parts import Dense
 from flowformers.nn.precision import Int8, quantise
 from tests.conftest import tiny_config
@@ -120,3 +121,16 @@ def test_export_writes_what_the_precision_changed_and_its_accuracy(tmp_path, min
     assert report["texts"] == 2
     assert 0 < report["outputs"]["logits"]["max_difference"] < 0.01
     assert set(report["accuracy"]) == {"fp32", "int8"}
+
+
+@pytest.mark.parametrize("precision", ["bf16", "int8"])
+def test_a_checkpoint_without_tokenizer_is_exported_and_said_not_to_be_measured(tmp_path, precision, caplog):
+    config = tiny_config(hidden_size=256, intermediate_size=512, num_hidden_layers=4, vocab_size=1000)
+    model = flowformers.TFBertModel(config)
+    random = np.random.default_rng(1)
+    for weight in model.weights:
+        weight.assign(weight + random.normal(scale=0.05, size=weight.shape))
+    model.save_pretrained(tmp_path / "model", safe_serialization=True)
+    base = export_checkpoint(str(tmp_path / "model"), tmp_path / "out", precision=precision)
+    assert (base / "1" / "saved_model.pb").is_file()
+    assert f"what {precision} changes was not measured" in caplog.text

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from flowformers.errors import FlowformersError
+from flowformers.errors import FlowformersError, NotFound
 from flowformers.export.compatibility import parse_release
 from flowformers.export.graph import DEFAULT, Graph
 from flowformers.export.precision import measure, write_report
@@ -50,7 +50,7 @@ def export_checkpoint(
     tokenizer = (
         None if text is False else _tokenizer(model, source, options, text_options, required=bool(text or text_options))
     )
-    report = None if precision == "fp32" and calibrate is None else measure(model, source, calibrate, options)
+    report = None if precision == "fp32" and calibrate is None else _measured(model, source, calibrate, options)
     model.save_pretrained(
         out,
         saved_model=True,
@@ -65,6 +65,17 @@ def export_checkpoint(
     if report is not None:
         write_report(out / "saved_model" / str(version), report)
     return out / "saved_model"
+
+
+def _measured(model: Any, source: str, calibrate: Path | None, options: dict[str, Any]) -> dict[str, Any] | None:
+    """What the precision changes; None where there is no tokenizer for a text and none was asked for."""
+    try:
+        return measure(model, source, calibrate, options)
+    except NotFound as error:
+        if calibrate is not None:
+            raise
+        log.warning("what %s changes was not measured: %s", model.precision, error)
+        return None
 
 
 def _tokenizer(
