@@ -40,7 +40,7 @@ def uniform_batches(count: int, seed: int = 4) -> Iterator[list[str]]:
     plain = [text for text in strings(count, seed) if text.isascii()]
     yield plain
     yield [text for text in plain if not set(text) & set("[<h-")]
-    yield from ([text] for text in strings(40, seed + 1) if text)
+    yield from ([text] for text in strings(12, seed + 1) if text)
 
 
 def _pieces(chooser: random.Random) -> str:
