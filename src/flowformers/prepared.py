@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 
@@ -62,7 +62,7 @@ class Prepared:
         import tensorflow as tf
 
         def create() -> Any:
-            with tf.device(device) if device else nullcontext():
+            with tf.device(device):
                 variable = tf.Variable(make(), trainable=False)
             self.variables.append(variable)
             return variable
@@ -89,7 +89,7 @@ def prepared() -> Prepared | None:
     return _prepared.get()
 
 
-def table(values: Array) -> Tensor:
+def held(values: Array) -> Tensor:
     """A table of text in the graph being traced: in an export, one variable for all that need it; else a constant."""
     import tensorflow as tf
 

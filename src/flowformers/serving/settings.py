@@ -105,7 +105,9 @@ class Settings:
     def __post_init__(self) -> None:
         for name in PORTS:
             if not -1 <= getattr(self, name) <= 65535:
-                raise InvalidInput(f"expected a port from 1 to 65535, 0 or -1 as {name}; got {getattr(self, name)}")
+                raise InvalidInput(
+                    f"expected a port, 0 (off) or -1 (any that is free) as {name}; got {getattr(self, name)}"
+                )
         if self.port > 0 and self.port == self.rest_api_port:
             raise InvalidInput(f"expected different ports for gRPC and REST; both are {self.port}")
         if not self.port and not self.grpc_socket_path:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from flowformers.errors import InvalidInput
-from flowformers.prepared import table as held
+from flowformers.prepared import held
 from flowformers.text.bytewords import ALPHABET, ByteWords, Words
 from flowformers.text.lookup import lookup, table_of
 from flowformers.text.sentencepiece import model_file, tokenize

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from flowformers.prepared import table as held
+from flowformers.prepared import held
 from flowformers.text import pretokens
 from flowformers.text.specials import SENTINELS, SPACE, AddedToken, valid_utf8, where_held
 from flowformers.types import Array, Tensor

@@ -140,7 +140,7 @@ class TFTokenizer:
         def make() -> Any:
             return tf.function(on_cpu, input_signature=[tf.TensorSpec([None], tf.string)], autograph=False)
 
-        store = prepared()  # where there is one, tables are its variables
+        store = prepared()  # where there is one, tables are its variables, and what it keeps keeps self alive, too
         if store is not None:
             return store.once((id(self._shared), name), make)(text)
         if name not in self._shared:

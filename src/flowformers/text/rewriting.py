@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from flowformers.errors import MissingDependency
-from flowformers.prepared import table as held
+from flowformers.prepared import held
 from flowformers.text.specials import WHITE_SPACE, AddedToken, mark
 from flowformers.types import Array, Tensor
 

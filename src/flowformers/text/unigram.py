@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from flowformers.errors import InvalidInput
-from flowformers.prepared import table as held
+from flowformers.prepared import held
 from flowformers.text import charmap
 from flowformers.text.graphemes import Graphemes, charsmap_of
 from flowformers.text.lookup import RESERVED, lookup, table_of

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from flowformers.prepared import table as held
+from flowformers.prepared import held
 from flowformers.text.lookup import lookup, table_of
 from flowformers.types import Tensor
 

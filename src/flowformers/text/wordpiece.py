@@ -108,14 +108,16 @@ class WordPiece:
         """
         import tensorflow as tf
 
-        many_bytes = tf.reduce_any(tf.strings.length(words) > self._limit)
-        too_long = tf.strings.length(words, unit="UTF8_CHAR") > self._limit
-        values = tf.cond(many_bytes, lambda: tf.where(too_long, self._stand_in, words), lambda: tf.identity(words))
+        def too_long() -> Tensor:
+            return tf.strings.length(words, unit="UTF8_CHAR") > self._limit
+
+        many_bytes = tf.reduce_any(tf.strings.length(words) > self._limit)  # else no word has as many characters
+        values = tf.cond(many_bytes, lambda: tf.where(too_long(), self._stand_in, words), lambda: tf.identity(words))
         pieces = tensorflow_text().FastWordpieceTokenizer(model_buffer=buffer(self._pieces), no_pretokenization=True)
         ids, begin, end = pieces.tokenize_with_offsets(values)
         word = ids.value_rowids()
         whole = tf.gather(tf.strings.length(words), word)
-        end = tf.where(tf.gather(too_long, word), tf.cast(whole, tf.int64), tf.cast(end.values, tf.int64))
+        end = tf.where(tf.gather(too_long(), word), tf.cast(whole, tf.int64), tf.cast(end.values, tf.int64))
         return tf.cast(ids, tf.int64), tf.cast(begin.values, tf.int64), end
 
 
