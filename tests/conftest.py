@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from importlib.resources import files
 from pathlib import Path
@@ -13,6 +14,16 @@ import flowformers
 
 # As every command does; TensorFlow reads it when it is imported.
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _settled_memory():
+    """TensorFlow's own objects stay to the end: the collector need not look through them again and again."""
+    import tensorflow  # noqa: F401
+
+    gc.collect()
+    gc.freeze()
+
 
 IDS = np.array([[2, 5, 9, 3, 0, 0], [2, 7, 3, 0, 0, 0], [2, 11, 12, 13, 14, 3]])
 MASK = np.array([[1, 1, 1, 1, 0, 0], [1, 1, 1, 0, 0, 0], [1, 1, 1, 1, 1, 1]])

@@ -41,6 +41,14 @@ def classifier(**fields):
     return model
 
 
+@pytest.fixture(scope="module")
+def saved(graph, tmp_path_factory):
+    """A classifier and the folder where it was saved with text."""
+    model, folder = classifier(), tmp_path_factory.mktemp("saved")
+    model.save_pretrained(folder, saved_model=True, tokenizer=graph)
+    return model, folder
+
+
 def signature(folder, name):
     return tf.saved_model.load(str(folder / "saved_model" / "1")).signatures[name]
 
@@ -59,9 +67,9 @@ def expected_logits(model, tokenizer, *texts):
         ({"num_labels": 1, "problem_type": "regression"}, lambda x: x),
     ],
 )
-def test_classifiers_answer_label_score_probabilities_and_logits(tmp_path, tokenizer, fields, probabilities):
+def test_classifiers_answer_label_score_probabilities_and_logits(tmp_path, graph, tokenizer, fields, probabilities):
     model = classifier(**fields)
-    model.save_pretrained(tmp_path, saved_model=True, tokenizer=tokenizer)
+    model.save_pretrained(tmp_path, saved_model=True, tokenizer=graph)
     corpus = [*TEXTS, *strings(40)]
     answer = signature(tmp_path, "text")(text=tf.constant(corpus))
     logits = expected_logits(model, tokenizer, corpus)
@@ -71,23 +79,20 @@ def test_classifiers_answer_label_score_probabilities_and_logits(tmp_path, token
     assert answer["label"].numpy().tolist() == [f"LABEL_{index}".encode() for index in logits.argmax(-1)]
 
 
-def test_pairs_have_a_signature_of_their_own(tmp_path, tokenizer):
-    model = classifier()
-    model.save_pretrained(tmp_path, saved_model=True, tokenizer=tokenizer)
+def test_pairs_have_a_signature_of_their_own(saved, tokenizer):
+    model, folder = saved
     other = TEXTS[::-1]
-    answer = signature(tmp_path, "text_pair")(text=tf.constant(TEXTS), text_pair=tf.constant(other))
+    answer = signature(folder, "text_pair")(text=tf.constant(TEXTS), text_pair=tf.constant(other))
     np.testing.assert_allclose(answer["logits"], expected_logits(model, tokenizer, TEXTS, other), atol=1e-5)
 
 
-def test_ids_stay_the_default_unless_text_is_asked_to_be(tmp_path, tokenizer):
-    model = classifier()
-    for name, default in (("ids", "ids"), ("text", "text")):
-        model.save_pretrained(tmp_path / name, saved_model=True, tokenizer=tokenizer, default_signature=default)
-    assert set(signature(tmp_path / "ids", "serving_default").structured_input_signature[1]) == set(
-        tokenizer.model_input_names
-    )
-    assert set(signature(tmp_path / "text", "serving_default").structured_input_signature[1]) == {"text"}
-    assert set(signature(tmp_path / "text", "ids").structured_input_signature[1]) == set(tokenizer.model_input_names)
+def test_ids_stay_the_default_unless_text_is_asked_to_be(saved, tmp_path, tokenizer):
+    model, folder = saved
+    ids = set(tokenizer.model_input_names)
+    assert set(signature(folder, "serving_default").structured_input_signature[1]) == ids
+    model.save_pretrained(tmp_path, saved_model=True, tokenizer=tokenizer, default_signature="text")
+    assert set(signature(tmp_path, "serving_default").structured_input_signature[1]) == {"text"}
+    assert set(signature(tmp_path, "ids").structured_input_signature[1]) == ids
 
 
 def test_without_a_tokenizer_the_export_is_the_articles(tmp_path):
@@ -100,13 +105,10 @@ def test_without_a_tokenizer_the_export_is_the_articles(tmp_path):
         classifier().save_pretrained(tmp_path, saved_model=True, default_signature="text")
 
 
-def test_the_tables_stand_once_in_the_file_whatever_number_of_signatures(tmp_path, tokenizer):
-    model = classifier()
-    model.save_pretrained(tmp_path / "plain", saved_model=True)
-    model.save_pretrained(tmp_path / "text", saved_model=True, tokenizer=tokenizer, default_signature="text")
-    plain, text = (
-        sum(p.stat().st_size for p in (tmp_path / n / "saved_model").rglob("*.*")) for n in ("plain", "text")
-    )
+def test_the_tables_stand_once_in_the_file_whatever_number_of_signatures(saved, tmp_path):
+    model, folder = saved
+    model.save_pretrained(tmp_path, saved_model=True)
+    plain, text = (sum(p.stat().st_size for p in (one / "saved_model").rglob("*.*")) for one in (tmp_path, folder))
     assert text - plain < 6e6
 
 

@@ -112,6 +112,8 @@ def test_metadata_tells_every_signature(arithmetic):  # protocol 8
     assert half["method_name"] == "tensorflow/serving/predict"
     assert half["inputs"]["x"]["dtype"] == "DT_FLOAT"
     assert half["inputs"]["x"]["tensor_shape"]["dim"] == [{"size": "-1", "name": ""}]
+    assert list(signatures) == sorted(signatures)  # a map has no order of its own: another in each process
+    assert all(list(one["inputs"]) == sorted(one["inputs"]) for one in signatures.values())
 
 
 @pytest.mark.parametrize(("method", "path"), [("PUT", PREDICT), ("DELETE", "/v1/models/math"), ("GET", PREDICT)])

@@ -52,7 +52,7 @@ def test_an_interrupted_fit_goes_on_where_it_was(tmp_path):
 
     def fit(epochs, folder=None):
         keras.utils.set_random_seed(3)
-        config = tiny_config(hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0)
+        config = tiny_config(num_hidden_layers=1, hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0)
         model = flowformers.TFBertForSequenceClassification(config)
         model.compile(optimizer=flowformers.create_optimizer(1e-3, 8, 2, weight_decay_rate=0.01)[0])
         backup = [keras.callbacks.BackupAndRestore(str(folder), delete_checkpoint=False)] if folder else []

@@ -219,14 +219,15 @@ def _metadata(document: Mapping[str, Any]) -> Metadata:
     definitions = document["metadata"]["signature_def"]["signature_def"]
     signatures = {
         name: Signature(_tensors(definition["inputs"]), _tensors(definition["outputs"]))
-        for name, definition in definitions.items()
+        for name, definition in sorted(definitions.items())
         if not name.startswith("__saved_model_")
     }
     return Metadata(int(document["model_spec"]["version"]), signatures)
 
 
 def _tensors(content: Mapping[str, Any]) -> dict[str, TensorInfo]:
-    return {name: TensorInfo(NAMES.get(info["dtype"], info["dtype"]), _shape(info)) for name, info in content.items()}
+    infos = sorted(content.items())
+    return {name: TensorInfo(NAMES.get(info["dtype"], info["dtype"]), _shape(info)) for name, info in infos}
 
 
 def _shape(info: Mapping[str, Any]) -> tuple[int | None, ...] | None:

@@ -137,7 +137,7 @@ class RestApi:
     def _metadata(self, target: Target) -> bytes:
         version, signatures = self._dataplane.metadata(target)
         spec = {"name": target.name, "signature_name": "", "version": str(version)}
-        definitions = {name: _signature(definition) for name, definition in signatures.items()}
+        definitions = {name: _signature(definition) for name, definition in sorted(signatures.items())}
         return _pretty({"model_spec": spec, "metadata": {"signature_def": {"signature_def": definitions}}})
 
 
@@ -197,8 +197,10 @@ def _signature(definition: Any) -> dict[str, Any]:
     content: dict[str, Any] = MessageToDict(
         definition, preserving_proto_field_name=True, always_print_fields_with_no_presence=True
     )
-    for info in (*content["inputs"].values(), *content["outputs"].values()):
-        info.setdefault("tensor_shape", {"dim": [], "unknown_rank": False})
+    for side in ("inputs", "outputs"):  # a protobuf map has no order of its own: each process would print another
+        content[side] = dict(sorted(content[side].items()))
+        for info in content[side].values():
+            info.setdefault("tensor_shape", {"dim": [], "unknown_rank": False})
     return content
 
 
