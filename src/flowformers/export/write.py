@@ -66,7 +66,7 @@ def write_saved_model(
             check(saved_model.finish(fresh, methods), min_serving)
             write_warmup(fresh, samples, methods)
         with stage("Comparing the SavedModel with the model"):
-            verify(fresh, functions, samples, coarse=model.precision != "fp32")
+            verify(fresh, functions, samples, optimised=model.precision == "fp32")
     return target
 
 

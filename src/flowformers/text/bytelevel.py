@@ -14,7 +14,7 @@ import numpy as np
 
 from flowformers.errors import InvalidInput
 from flowformers.prepared import held
-from flowformers.text.bytewords import ALPHABET, ByteWords, Words
+from flowformers.text.bytewords import ALPHABET, ByteWords, Words, spelled
 from flowformers.text.lookup import lookup, table_of
 from flowformers.text.sentencepiece import model_file, tokenize
 from flowformers.text.specials import AddedToken, added_tokens
@@ -39,8 +39,9 @@ class ByteLevelBPE:
         vocab: dict[str, int] = settings["model"]["vocab"]
         pieces, added = _pieces(settings["model"]), _added(settings)
         self._words = ByteWords(added, add_prefix_space=settings["pre_tokenizer"].get("add_prefix_space", True))
-        self._model = model_file((one, LOWEST if len(one) == 1 else -float(n)) for n, one in enumerate(pieces))
-        self._table = table_of([*pieces, *self._words.letters])
+        scores = (LOWEST if len(one) == 1 else -float(number) for number, one in enumerate(pieces))
+        self._model = model_file(zip(map(spelled, pieces), scores, strict=True))
+        self._table = table_of([*map(spelled, pieces), *self._words.letters])
         contents = ["", *pieces, *(token.content for token in added), "", ""]
         self._edge, self._swallowed = len(contents) - 2, len(contents) - 1
         self._ids = np.array([0, *(vocab[piece] for piece in pieces), *(token.id for token in added)], np.int32)
