@@ -104,7 +104,7 @@ def _batches(sizes: Sequence[int]) -> tuple[Case, ...]:
 
 ARTICLE = _batches((1, 2, 4, 8, 16, 32, 64, 128))
 SHORT = tuple(full(1, length) for length in (8, 16, 32, 64, 128, 256, 512))
-MIXED = (mixed(1, 16), mixed(8, 2), mixed(32, 1))
+MIXED = (mixed(1, 16), mixed(8, 2), mixed(32, 1), Case("B8 one long", ((512, *sentence_lengths()[:7]),)))
 FORMS_CASES = (full(1, 8), full(1, 128), full(8, 128))
 LIMIT, LIMIT_BF16 = ("ceiling",), ("ceiling-bf16",)
 

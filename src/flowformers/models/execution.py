@@ -11,8 +11,8 @@ import tensorflow as tf
 from flowformers.errors import InvalidInput
 from flowformers.heads import HeadSpec
 from flowformers.models.bodies import Tensors, through
-from flowformers.nn.encoder import Encoder, score_bias
-from flowformers.nn.packing import Layout, everything, real_tokens
+from flowformers.nn.encoder import Encoder
+from flowformers.nn.packing import Layout, Packed, everything, real_tokens
 from flowformers.types import Tensor
 
 
@@ -44,10 +44,11 @@ def _answers(
     flat, choices = _flatten_choices(held) if spec.choices else (held, None)
     dense |= request.collect or (spec.couples_positions and (request.training or request.labelled))
     batch, length = _sizes(flat)
-    layout = _layout(flat.get("attention_mask"), batch, length, dense=dense)
-    embedded = _embed(encoder, flat, layout, request)
-    bias = _bias(encoder, flat.get("attention_mask"), length)
-    encoded = encoder.run(embedded, layout, bias, collect=request.collect, training=request.training)
+    mask = flat.get("attention_mask")
+    packed = _packed(mask, batch, length, dense=dense)
+    embedded = _embed(encoder, flat, packed.layout, request)
+    biases = [encoder.bias(mask, bucket) for bucket in packed.buckets]
+    encoded = encoder.run(embedded, packed, biases, collect=request.collect, training=request.training)
     answers: dict[str, Any] = head.answer(encoded, encoder, training=request.training)
     if choices is not None:
         answers = {name: tf.reshape(value, tf.stack([-1, choices])) for name, value in answers.items()}
@@ -111,7 +112,7 @@ def _sizes(tensors: Tensors) -> tuple[Tensor | int, Tensor | int]:
     return batch, length
 
 
-def _layout(mask: Tensor | None, batch: Tensor | int, length: Tensor | int, *, dense: bool) -> Layout:
+def _packed(mask: Tensor | None, batch: Tensor | int, length: Tensor | int, *, dense: bool) -> Packed:
     if mask is None or dense or mask.shape.rank != 2:
         return everything(batch, length)
     # A mask of another shape would pick wrong tokens without a word.
@@ -120,14 +121,6 @@ def _layout(mask: Tensor | None, batch: Tensor | int, length: Tensor | int, *, d
     )
     with tf.control_dependencies([checked] if checked is not None else []):
         return real_tokens(tf.identity(mask), batch, length)
-
-
-def _bias(encoder: Encoder, mask: Tensor | None, length: Tensor | int) -> Tensor | None:
-    hidden = score_bias(mask, encoder.spec.causal, length)
-    relative = encoder.relative_bias(length)
-    if hidden is None or relative is None:
-        return relative if hidden is None else hidden
-    return hidden + relative
 
 
 def _embed(encoder: Encoder, tensors: Tensors, layout: Layout, request: Request) -> Tensor:

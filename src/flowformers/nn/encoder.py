@@ -6,7 +6,7 @@ the dtype's own minimum, softmax in float32, layer norm after each residual.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,13 +14,15 @@ import tensorflow as tf
 
 from flowformers.errors import ConfigError, InvalidInput
 from flowformers.nn.activations import activation
-from flowformers.nn.packing import Layout
+from flowformers.nn.packing import Bucket, Layout, Packed
 from flowformers.nn.parts import Dense, Group, LayerNorm, Table, normal
 from flowformers.nn.positions import Absolute, AfterPad
 from flowformers.nn.precision import HALF, Products, products
 from flowformers.nn.recomputing import dropout, recomputed
 from flowformers.nn.relative import RelativeBuckets
 from flowformers.types import Tensor
+
+Biases = Sequence[Tensor | None]  # for each bucket
 
 
 @dataclass(frozen=True)
@@ -108,24 +110,38 @@ class Attention(Group):
         self._hidden_dropout, self._attention_dropout = spec.hidden_dropout, spec.attention_dropout
 
     def apply(
-        self, hidden: Tensor, layout: Layout, bias: Tensor | None, products: Products, *, training: bool
+        self, hidden: Tensor, packed: Packed, biases: Biases, products: Products, *, training: bool
     ) -> tuple[Tensor, Tensor]:
-        """hidden: [T, H]; bias: added to the scores, broadcast to [B, N, S, S]. Returns [T, H] and [B, N, S, S]."""
-        query, key, value = self._projections(hidden, layout, products)  # [B, N, S, D]
-        weights = self._softmax(tf.matmul(query, key, transpose_b=True), bias, training)
-        context = tf.matmul(weights, value)  # [B, N, S, D]
-        mixed = products.apply([self.output_dense], self._join(context, layout))
-        mixed = dropout(mixed, self._hidden_dropout, training)
-        return self.layer_norm.apply(mixed + hidden), weights
+        """hidden: [T, H]; biases: for each bucket what is added to its scores, broadcast to [b, N, s, s].
 
-    def _projections(self, hidden: Tensor, layout: Layout, products: Products) -> Sequence[Tensor]:
-        """Query, key and value, [B, N, S, D] each."""
+        Returns [T, H] and the weights of the first bucket, [b, N, s, s].
+        """
+        projected = self._projected(hidden, packed, products)
+        contexts, weights = [], list[Tensor]()
+        for bucket, parts, bias, rows in zip(packed.buckets, projected, biases, packed.split(hidden), strict=True):
+
+            def attend(bucket: Bucket = bucket, parts: Sequence[Tensor] = parts, bias: Tensor | None = bias) -> Tensor:
+                query, key, value = self._spread(parts, bucket.layout)
+                weights.append(self._softmax(tf.matmul(query, key, transpose_b=True), bias, training))
+                return self._join(tf.matmul(weights[-1], value), bucket.layout)
+
+            contexts.append(bucket.run(attend, rows))
+        mixed = products.apply([self.output_dense], packed.join(contexts))
+        mixed = dropout(mixed, self._hidden_dropout, training)
+        return self.layer_norm.apply(mixed + hidden), weights[0]
+
+    def _projected(self, hidden: Tensor, packed: Packed, products: Products) -> Iterable[Sequence[Tensor]]:
+        """For each bucket query, key and value, [t, H] each, or the three side by side, [t, 3 H]."""
         layers = (self.query, self.key, self.value)
-        if not products.joins:
-            return [self._split(products.apply([layer], hidden), layout) for layer in layers]
+        groups = [layers] if products.joins else [(layer,) for layer in layers]
+        return zip(*(packed.split(products.apply(group, hidden)) for group in groups), strict=True)
+
+    def _spread(self, parts: Sequence[Tensor], layout: Layout) -> Sequence[Tensor]:
+        """Query, key and value, [b, N, s, D] each."""
+        if len(parts) == 3:
+            return [self._split(part, layout) for part in parts]
         shape = [layout.batch, layout.length, 3, self._heads, self._width]
-        spread = tf.reshape(layout.unpack(products.apply(layers, hidden)), shape)
-        return tf.unstack(tf.transpose(spread, [2, 0, 3, 1, 4]))  # type: ignore[no-any-return]
+        return tf.unstack(tf.transpose(tf.reshape(layout.unpack(parts[0]), shape), [2, 0, 3, 1, 4]))  # type: ignore[no-any-return]
 
     def _softmax(self, scores: Tensor, bias: Tensor | None, training: bool) -> Tensor:
         # float32: half precision loses the small end of the softmax on long sequences.
@@ -159,10 +175,10 @@ class Block(Group):
         self._activation, self._rate = activation(spec.hidden_act), spec.hidden_dropout
 
     def apply(
-        self, hidden: Tensor, layout: Layout, bias: Tensor | None, products: Products, *, training: bool
+        self, hidden: Tensor, packed: Packed, biases: Biases, products: Products, *, training: bool
     ) -> tuple[Tensor, Tensor]:
-        """hidden: [T, H]. Returns [T, H] and the attention weights [B, N, S, S]."""
-        attended, weights = self.attention.apply(hidden, layout, bias, products, training=training)
+        """hidden: [T, H]. Returns [T, H] and the attention weights of the first bucket, [b, N, s, s]."""
+        attended, weights = self.attention.apply(hidden, packed, biases, products, training=training)
         outer = products.feed_forward(self.intermediate, self.output_dense, attended, self._activation)
         outer = dropout(outer, self._rate, training)
         return self.layer_norm.apply(outer + attended), weights
@@ -185,14 +201,19 @@ class Encoded:
     """What the encoder hands to a head. hidden: [T, H]. collected states and weights only where they were asked for."""
 
     hidden: Tensor
-    layout: Layout
+    packed: Packed
     hidden_states: Sequence[Tensor]
     attentions: Sequence[Tensor]
 
     @property
+    def layout(self) -> Layout:
+        """Where the rows of `hidden` stand in the batch."""
+        return self.packed.layout
+
+    @property
     def first(self) -> Tensor:
         """Position 0 of every row, float [B, H]."""
-        return tf.gather(self.hidden, self.layout.first)
+        return tf.gather(self.hidden, self.packed.first)
 
 
 class Encoder(Group):
@@ -224,36 +245,40 @@ class Encoder(Group):
     def precision(self, name: str) -> None:
         self._products, self._precision = products(name), name
 
-    def run(self, embedded: Tensor, layout: Layout, bias: Tensor | None, *, collect: bool, training: bool) -> Encoded:
-        """embedded: [T, H]. collect keeps every layer's states [B, S, H] and weights [B, N, S, S]."""
+    def run(self, embedded: Tensor, packed: Packed, biases: Biases, *, collect: bool, training: bool) -> Encoded:
+        """embedded: [T, H]. collect keeps every layer's states [B, S, H] and weights [B, N, S, S], of one bucket."""
         if training and self._precision == "int8":
             raise InvalidInput("a model of precision int8 can't be trained: load it with precision='fp32' or 'bf16'")
         hidden, states, attentions = tf.cast(embedded, HALF.get(self._precision, embedded.dtype)), [], []
+        layout = packed.layout
         for block in self.layer:
             if collect:
                 states.append(tf.cast(layout.unpack(hidden), embedded.dtype))
             if training and self.gradient_checkpointing and not collect:
-                hidden = self._recomputed(block, hidden, layout, bias)
+                hidden = self._recomputed(block, hidden, packed, biases)
                 continue
-            hidden, weights = block.apply(hidden, layout, bias, self._products, training=training)
+            hidden, weights = block.apply(hidden, packed, biases, self._products, training=training)
             if collect:
                 attentions.append(tf.cast(weights, embedded.dtype))
         hidden = tf.cast(hidden, embedded.dtype)
         if collect:
             states.append(layout.unpack(hidden))
-        return Encoded(hidden, layout, tuple(states), tuple(attentions))
+        return Encoded(hidden, packed, tuple(states), tuple(attentions))
 
-    def _recomputed(self, block: Block, hidden: Tensor, layout: Layout, bias: Tensor | None) -> Tensor:
-        def body(hidden: Tensor, bias: Tensor | None = None) -> Tensor:
-            return block.apply(hidden, layout, bias, self._products, training=True)[0]
+    def _recomputed(self, block: Block, hidden: Tensor, packed: Packed, biases: Biases) -> Tensor:
+        def body(hidden: Tensor, *given: Tensor) -> Tensor:
+            return block.apply(hidden, packed, given or biases, self._products, training=True)[0]
 
-        return recomputed(body, hidden) if bias is None else recomputed(body, hidden, bias)
+        return recomputed(body, hidden, *(bias for bias in biases if bias is not None))
 
-    def relative_bias(self, length: Tensor | int) -> Tensor | None:
-        """MPNet's bias [1, N, S, S], or None."""
+    def bias(self, mask: Tensor | None, bucket: Bucket) -> Tensor | None:
+        """What is added to a bucket's scores, see score_bias, with MPNet's relative bias. mask: of the batch."""
+        length, shown = bucket.layout.length, None if mask is None else bucket.of(mask)
+        hidden = score_bias(shown, self._spec.causal, length)
         if self._spec.attention_bias is None:
-            return None
-        return self._spec.attention_bias.bias(self.relative_attention_bias, length)
+            return hidden
+        relative = self._spec.attention_bias.bias(self.relative_attention_bias, length)
+        return relative if hidden is None else hidden + relative
 
 
 def score_bias(mask: Tensor | None, causal: bool, length: Tensor | int) -> Tensor | None:
