@@ -22,7 +22,8 @@ import trustme
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
 
-from flowformers.errors import InvalidInput
+from flowformers import client as ours
+from flowformers.errors import InvalidInput, Kind, ServingError
 from flowformers.serving import metrics
 from flowformers.wire import (
     model_management_pb2,
@@ -120,6 +121,32 @@ def test_both_ports_speak_tls_with_the_same_file(base, ssl_config, authority):  
 def test_ssl_config_file_alone_leaves_rest_as_it_was(base, ssl_config):  # protocol 12: gRPC only
     with opened(base, ssl_config_file=ssl_config(False)) as server:
         assert Client(server.rest_port, server.grpc_port).json(PREDICT, BODY)[0] == 200
+
+
+def pem(folder, *blobs):
+    path = folder / f"{len(list(folder.iterdir()))}.pem"
+    path.write_bytes(b"".join(blob.bytes() for blob in blobs))
+    return path
+
+
+@pytest.mark.parametrize(("scheme", "port"), [("https", "rest_port"), ("grpcs", "grpc_port")])
+def test_our_own_client_trusts_and_shows_the_certificates_it_is_given(
+    base, ssl_config, authority, tmp_path, scheme, port
+):
+    path, mine = ssl_config(True), authority.issue_cert("me@example.org")
+    ca, certificate, key = (
+        pem(tmp_path, *blobs) for blobs in ((authority.cert_pem,), mine.cert_chain_pems, (mine.private_key_pem,))
+    )
+    once = ours.Retry(attempts=0)
+    with opened(base, ssl_config_file=path, rest_api_ssl_config_file=path) as server:
+        url = f"{scheme}://localhost:{getattr(server, port)}"
+        with ours.Client(url, model="math", tls=ours.Tls(ca, certificate, key)) as known:
+            assert known.predict({"x": [1.0]})["y"].tolist() == [0.5]
+        for tls in (ours.Tls(ca), ours.Tls(certificate=certificate, key=key)):  # shows nothing; trusts others only
+            with ours.Client(url, model="math", tls=tls, retry=once) as unknown:
+                with pytest.raises(ServingError) as caught:
+                    unknown.predict({"x": [1.0]})
+                assert caught.value.kind is Kind.UNAVAILABLE
 
 
 def test_clients_need_a_certificate_where_that_is_asked_for(base, ssl_config, authority):  # protocol 13

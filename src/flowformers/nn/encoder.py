@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import tensorflow as tf
@@ -117,18 +118,22 @@ class Attention(Group):
         Returns [T, H] and the weights of the first bucket, [b, N, s, s].
         """
         projected = self._projected(hidden, packed, products)
-        contexts, weights = [], list[Tensor]()
-        for bucket, parts, bias, rows in zip(packed.buckets, projected, biases, packed.split(hidden), strict=True):
-
-            def attend(bucket: Bucket = bucket, parts: Sequence[Tensor] = parts, bias: Tensor | None = bias) -> Tensor:
-                query, key, value = self._spread(parts, bucket.layout)
-                weights.append(self._softmax(tf.matmul(query, key, transpose_b=True), bias, training))
-                return self._join(tf.matmul(weights[-1], value), bucket.layout)
-
-            contexts.append(bucket.run(attend, rows))
+        found = [
+            bucket.run(partial(self._attend, parts, bucket.layout, bias, training), like=hidden)
+            for bucket, parts, bias in zip(packed.buckets, projected, biases, strict=True)
+        ]
+        contexts, weights = zip(*found, strict=True)
         mixed = products.apply([self.output_dense], packed.join(contexts))
         mixed = dropout(mixed, self._hidden_dropout, training)
         return self.layer_norm.apply(mixed + hidden), weights[0]
+
+    def _attend(
+        self, parts: Sequence[Tensor], layout: Layout, bias: Tensor | None, training: bool
+    ) -> tuple[Tensor, Tensor]:
+        """parts: of one bucket, see _projected. Returns [t, H] and the weights [b, N, s, s]."""
+        query, key, value = self._spread(parts, layout)
+        weights = self._softmax(tf.matmul(query, key, transpose_b=True), bias, training)
+        return self._join(tf.matmul(weights, value), layout), weights
 
     def _projected(self, hidden: Tensor, packed: Packed, products: Products) -> Iterable[Sequence[Tensor]]:
         """For each bucket query, key and value, [t, H] each, or the three side by side, [t, 3 H]."""

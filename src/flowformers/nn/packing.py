@@ -64,9 +64,14 @@ class Bucket:
     sequences: Tensor | None = None
     exists: Tensor | None = None
 
-    def run(self, attend: Callable[[], Tensor], like: Tensor) -> Tensor:
-        """What attend() gives for these sequences, [t, W]; [0, W] if there are none. like: any of shape [t, W]."""
-        return attend() if self.exists is None else tf.cond(self.exists, attend, lambda: like[:0])
+    def run(self, attend: Callable[[], tuple[Tensor, Tensor]], like: Tensor) -> tuple[Tensor, Tensor | None]:
+        """attend() for these sequences: what it gives for their tokens, [t, W] as `like`, and their weights.
+
+        Where there may be none of them, [0, W] then and no weights.
+        """
+        if self.exists is None:
+            return attend()
+        return tf.cond(self.exists, lambda: attend()[0], lambda: like[:0]), None
 
     def of(self, mask: Tensor) -> Tensor:
         """mask: [B, S] or [B, S, S], of the batch. Returns that of these sequences, [b, s] or [b, s, s]."""
