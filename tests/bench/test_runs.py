@@ -43,8 +43,8 @@ def results(tiny, tmp_path, monkeypatch):
     return tmp_path / "out"
 
 
+@pytest.mark.slow
 def test_a_run_compares_times_in_turn_and_reports(results, capsys):
-    pytest.importorskip("matplotlib")
     found = records.read(sorted((results / "benchmarks").glob("*.jsonl")))
     assert isinstance(found[0], Session)
     took_part = {one.peer: one for one in found if isinstance(one, Participant)}

@@ -169,9 +169,10 @@ print(ops["_FusedMatMul"], ops["MatMul"], ops["Erf"] + ops["Erfc"], ops["_MklFus
 @pytest.mark.parametrize(
     ("weights", "counts"),
     [
-        # Each of 3 layers: one product for query, key and value, then three more; pooler and classifier.
-        pytest.param("constants", "14 0 0 3", id="constants"),
-        pytest.param("variables", "14 0 0 3", id="variables"),
+        # Each of 3 layers: one product for query, key and value, then three more, and the scores of long and of short
+        # sequences; pooler and classifier.
+        pytest.param("constants", "14 0 0 6", id="constants"),
+        pytest.param("variables", "14 0 0 6", id="variables"),
     ],
 )
 def test_tensorflow_fuses_bias_gelu_and_the_scaled_masked_scores(weights, counts):
