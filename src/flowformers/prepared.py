@@ -16,11 +16,12 @@ class Prepared:
     """What the graphs traced in one context share. variables: those made here, in order.
 
     constants: weights and tables are constants of the graph. accelerated: it is for a GPU, where tables are constants
-    in any case, as a variable might stand on the GPU and be copied for the ops of text at every call.
+    in any case, as a variable might stand on the GPU and be copied for the ops of text at every call. by_length: long
+    and short sequences of a batch are attended to apart.
     """
 
-    def __init__(self, *, constants: bool, accelerated: bool = False) -> None:
-        self.constants, self.accelerated = constants, accelerated
+    def __init__(self, *, constants: bool, accelerated: bool = False, by_length: bool = False) -> None:
+        self.constants, self.accelerated, self.by_length = constants, accelerated, by_length
         self.variables: list[Any] = []
         self._made: dict[Any, Any] = {}
         self._tensors: dict[Any, Tensor] = {}
@@ -74,9 +75,9 @@ _prepared: ContextVar[Prepared | None] = ContextVar("prepared", default=None)
 
 
 @contextmanager
-def preparing(*, constants: bool, accelerated: bool = False) -> Iterator[Prepared]:
+def preparing(*, constants: bool, **options: bool) -> Iterator[Prepared]:
     """Trace weights prepared: as constants of the graph, which oneDNN packs once, or as variables. See Prepared."""
-    prepared = Prepared(constants=constants, accelerated=accelerated)
+    prepared = Prepared(constants=constants, **options)
     token = _prepared.set(prepared)
     try:
         yield prepared

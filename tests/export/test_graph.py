@@ -51,6 +51,7 @@ def dense(model, batch):
 GRAPHS = [
     pytest.param(CONSTANTS, id="constants"),
     pytest.param(Graph(weights="variables"), id="variables"),
+    pytest.param(Graph(attention="by_length"), id="by length"),
     pytest.param(Graph(weights="constants", batching=Batching()), id="batching"),
     pytest.param(Graph(weights="variables", batching=Batching()), id="batching variables"),
     pytest.param(Graph(device="gpu"), id="gpu"),
@@ -137,6 +138,8 @@ def test_weights_are_variables_unless_told_and_stored_once(model, tmp_path):
     [
         ({"weights": "constant"}, "constants, variables"),
         ({"device": "tpu"}, "cpu, gpu"),
+        ({"attention": "apart"}, "together, by_length"),
+        ({"device": "gpu", "attention": "by_length"}, "can't be combined"),
         ({"device": "gpu", "batching": Batching()}, "can't be combined"),
     ],
 )
@@ -156,7 +159,7 @@ model = flowformers.TFBertForSequenceClassification(tiny_config(num_hidden_layer
 random = np.random.default_rng(7)
 for weight in model.weights:
     weight.assign(random.normal(size=weight.shape))
-with tracing(model, Graph(weights="{weights}")):
+with tracing(model, Graph({options})):
     function = signatures_of(model)["serving_default"]
 context.context().enable_run_metadata()
 function(**{{name: tf.ones([2, 5], tf.int32) for name in model.serving_inputs}})
@@ -167,18 +170,18 @@ print(ops["_FusedMatMul"], ops["MatMul"], ops["Erf"] + ops["Erfc"], ops["_MklFus
 
 
 @pytest.mark.parametrize(
-    ("weights", "counts"),
+    ("options", "counts"),
     [
-        # Each of 3 layers: one product for query, key and value, then three more, and the scores of long and of short
-        # sequences; pooler and classifier.
-        pytest.param("constants", "14 0 0 6", id="constants"),
-        pytest.param("variables", "14 0 0 6", id="variables"),
+        # Each of 3 layers: one product for query, key and value, then three more; pooler and classifier.
+        pytest.param("weights='constants'", "14 0 0 3", id="constants"),
+        pytest.param("weights='variables'", "14 0 0 3", id="variables"),
+        pytest.param("attention='by_length'", "14 0 0 6", id="by length"),  # scores of long and of short sequences
     ],
 )
-def test_tensorflow_fuses_bias_gelu_and_the_scaled_masked_scores(weights, counts):
+def test_tensorflow_fuses_bias_gelu_and_the_scaled_masked_scores(options, counts):
     """Counted in the graph that TensorFlow's optimiser leaves, in a process where oneDNN is on."""
     environment = {"TF_ENABLE_ONEDNN_OPTS": "1", "PYTHONPATH": ":".join(sys.path)}
     done = subprocess.run(
-        [sys.executable, "-c", FUSED.format(weights=weights)], capture_output=True, text=True, env=environment
+        [sys.executable, "-c", FUSED.format(options=options)], capture_output=True, text=True, env=environment
     )
     assert done.stdout.strip() == counts, done.stderr

@@ -62,6 +62,7 @@ PEERS = {
     peer.name: peer
     for peer in (
         _own("", "", "fp32"),
+        _own("-by-length", " by length", "by-length"),
         _own("-bf16", " bf16", "bf16", "bf16"),
         _own("-int8", " int8", "int8", "int8"),
         _own("-eager", " eager", "eager"),

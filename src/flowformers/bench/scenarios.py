@@ -116,7 +116,12 @@ SCENARIOS = {
         Scenario("article-int8", "Length 128, batch 1 to 128, int8", ARTICLE, ("google", *INT8)),
         Scenario("short", "One request of length 8 to 512, fp32", SHORT, FP32 + LIMIT),
         Scenario("short-reduced", "One request of length 8 to 512, bf16 and int8", SHORT, ("google", *BF16, *INT8)),
-        Scenario("mixed", "Real sentences, padded to the longest of their batch, fp32", MIXED, FP32 + LIMIT),
+        Scenario(
+            "mixed",
+            "Real sentences, padded to the longest of their batch, fp32",
+            MIXED,
+            (*FP32, "flowformers-by-length", *LIMIT),
+        ),
         Scenario("mixed-reduced", "Real sentences, bf16 and int8", MIXED, ("google", *BF16, *INT8)),
         Scenario("forms", "Eager, tf.function, SavedModel, exported, served", FORMS_CASES, FORMS, "flowformers-graph"),
     )

@@ -61,6 +61,12 @@ def _add_graph_options(parser: argparse.ArgumentParser) -> None:
         "--calibrate", metavar="FILE", type=Path, help="texts to measure the precision on, one a line: text<TAB>label"
     )
     graph.add_argument("--device", choices=("cpu", "gpu"), default="cpu", help="gpu: compiled by XLA (default: cpu)")
+    graph.add_argument(
+        "--attention",
+        choices=("together", "by_length"),
+        default="together",
+        help="by_length: for requests whose rows differ in length (default: together)",
+    )
     graph.add_argument("--batching", action="store_true", help="run concurrent requests together, inside the signature")
 
 
@@ -79,7 +85,9 @@ def run(arguments: argparse.Namespace) -> int:
         min_serving=arguments.min_serving,
         precision=arguments.precision,
         calibrate=arguments.calibrate,
-        graph=Graph(arguments.weights, arguments.device, Batching() if arguments.batching else None),
+        graph=Graph(
+            arguments.weights, arguments.device, Batching() if arguments.batching else None, arguments.attention
+        ),
         text_options=text_options(arguments),
         **hub_options(arguments),
     )

@@ -94,7 +94,8 @@ def run(arguments: argparse.Namespace) -> int:
     from flowformers.serving import run
 
     if arguments.model:
-        given["model_base_path"] = servable_base(arguments.model, arguments.task, hub_options(arguments))
+        attention = "by_length" if given.get("enable_batching") else "together"
+        given["model_base_path"] = servable_base(arguments.model, arguments.task, hub_options(arguments), attention)
     return int(run(Settings(**given)))
 
 
@@ -112,8 +113,10 @@ def default_name(model: str) -> str:
     return parts[-1].replace(":", "_") if parts else "default"
 
 
-def servable_base(model: str, task: str | None, hub: dict[str, Any]) -> Path:
+def servable_base(model: str, task: str | None, hub: dict[str, Any], attention: Any = "together") -> Path:
     """The folder of numbered versions that MODEL means; a checkpoint is exported once into the cache.
+
+    attention: see export.Graph.
 
     Raises NotFound where MODEL is none of the three.
     """
@@ -126,19 +129,19 @@ def servable_base(model: str, task: str | None, hub: dict[str, Any]) -> Path:
             return base.absolute()
     if (folder / "saved_model.pb").is_file():
         raise NotFound(f"{folder} is one SavedModel; give the folder above it, whose children are numbered versions")
-    return cached_export(model, task, hub)
+    return cached_export(model, task, hub, attention)
 
 
-def cached_export(model: str, task: str | None, hub: dict[str, Any]) -> Path:
+def cached_export(model: str, task: str | None, hub: dict[str, Any], attention: Any = "together") -> Path:
     """The export of a checkpoint, kept in the cache under a key of its content."""
     from flowformers import checkpoint
 
     source = checkpoint.resolve(model, **hub)
-    target = cache() / "exports" / content_key(source, task)
+    target = cache() / "exports" / content_key(source, f"{task} {attention}")
     if not (target / "saved_model" / "1" / "saved_model.pb").is_file():
-        from flowformers.export import export_checkpoint
+        from flowformers.export import Graph, export_checkpoint
 
-        export_checkpoint(str(source), target, task=task)
+        export_checkpoint(str(source), target, task=task, graph=Graph(attention=attention))
     return target / "saved_model"
 
 
@@ -148,13 +151,13 @@ def cache() -> Path:
     return Path(os.environ.get("FLOWFORMERS_CACHE") or f"{home}/flowformers").expanduser()
 
 
-def content_key(folder: Path, task: str | None) -> str:
-    """A key of every file's name and content, the task, and this version of flowformers and TensorFlow."""
+def content_key(folder: Path, options: str) -> str:
+    """A key of every file's name and content, the options, and this version of flowformers and TensorFlow."""
     from importlib.metadata import version
 
     from flowformers import __version__
 
-    digest = hashlib.sha256(f"{__version__} {version('tensorflow')} {task}".encode())
+    digest = hashlib.sha256(f"{__version__} {version('tensorflow')} {options}".encode())
     for path in sorted(path for pattern in CONTENT for path in (*folder.glob(pattern), *folder.glob(f"*/{pattern}"))):
         with path.open("rb") as file:
             digest.update(f"{path.relative_to(folder)}{hashlib.file_digest(file, 'sha256').hexdigest()}".encode())

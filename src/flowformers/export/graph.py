@@ -14,6 +14,7 @@ from flowformers.models.bodies import inline, one_function
 
 Weights = Literal["constants", "variables"]
 Device = Literal["cpu", "gpu"]
+Attention = Literal["together", "by_length"]
 # TensorFlow's limit for a saved_model.pb, less room for the graph.
 LIMIT = 2**31 - 2**26
 BYTES = {"fp32": 4, "bf16": 2, "fp16": 2, "int8": 1}
@@ -22,21 +23,32 @@ BYTES = {"fp32": 4, "bf16": 2, "fp16": 2, "int8": 1}
 @dataclass(frozen=True)
 class Graph:
     """weights: variables, or constants of the graph. device gpu: compiled by XLA, lengths and batch sizes by powers of
-    two. batching: TensorFlow's batch scheduler inside the signature."""
+    two. batching: TensorFlow's batch scheduler inside the signature. attention: of the rows of a request together, or
+    by length, the long ones apart from the short ones, as batching always has it; one row alone is slower by that.
+    """
 
     weights: Weights = "variables"
     device: Device = "cpu"
     batching: Batching | None = None
+    attention: Attention = "together"
 
     def __post_init__(self) -> None:
         for name, value, known in (
             ("weights", self.weights, ("constants", "variables")),
             ("device", self.device, ("cpu", "gpu")),
+            ("attention", self.attention, ("together", "by_length")),
         ):
             if value not in known:
                 raise InvalidInput(f"expected {name} of {', '.join(map(str, known))}; got {value!r}")
         if self.batching and self.device == "gpu":
             raise InvalidInput("in-graph batching and device gpu can't be combined; use the server's batching")
+        if self.by_length and self.device == "gpu":
+            raise InvalidInput("attention by length and device gpu can't be combined: there padding is computed")
+
+    @property
+    def by_length(self) -> bool:
+        """Whether long and short sequences are attended to apart."""
+        return self.attention == "by_length" or self.batching is not None
 
 
 DEFAULT = Graph()
@@ -72,6 +84,6 @@ def tracing(model: Any, graph: Graph) -> Iterator[list[Any]]:
     that are made for it."""
     wrap = compiled if graph.device == "gpu" else graph.batching or inline
     check(model, graph)
-    constants = graph.weights == "constants"
-    with one_function(wrap, constants=constants, accelerated=graph.device == "gpu") as variables:
+    options = {"accelerated": graph.device == "gpu", "by_length": graph.by_length}
+    with one_function(wrap, constants=graph.weights == "constants", **options) as variables:
         yield variables

@@ -47,15 +47,15 @@ def inline(body: Body, limit: int) -> Body:
 
 
 @contextmanager
-def one_function(wrap: Wrap = inline, *, constants: bool, accelerated: bool = False) -> Iterator[list[Any]]:
+def one_function(wrap: Wrap = inline, *, constants: bool, **options: bool) -> Iterator[list[Any]]:
     """Whatever calls a model here calls one traced function of it, so that signatures share its weights and graph.
 
-    wrap: what goes around the body, as batching does. constants, accelerated: see Prepared. Yields the variables that
+    wrap: what goes around the body, as batching does. constants, options: see Prepared. Yields the variables that
     are made for the graph, as they are made.
     """
     token = _functions.set(_Functions(wrap))
     try:
-        with preparing(constants=constants, accelerated=accelerated) as prepared:
+        with preparing(constants=constants, **options) as prepared:
             yield prepared.variables
     finally:
         _functions.reset(token)

@@ -13,6 +13,7 @@ from flowformers.heads import HeadSpec
 from flowformers.models.bodies import Tensors, through
 from flowformers.nn.encoder import Encoder
 from flowformers.nn.packing import Layout, Packed, everything, real_tokens
+from flowformers.prepared import prepared
 from flowformers.types import Tensor
 
 
@@ -120,7 +121,8 @@ def _packed(mask: Tensor | None, batch: Tensor | int, length: Tensor | int, *, d
         tf.shape(mask), [batch, length], message="attention_mask must have the shape of input_ids"
     )
     with tf.control_dependencies([checked] if checked is not None else []):
-        return real_tokens(tf.identity(mask), batch, length)
+        store = prepared()  # in an export it is a choice, as it costs a request of one row some ops
+        return real_tokens(tf.identity(mask), batch, length, by_length=store is None or store.by_length)
 
 
 def _embed(encoder: Encoder, tensors: Tensors, layout: Layout, request: Request) -> Tensor:

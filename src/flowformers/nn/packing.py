@@ -110,8 +110,8 @@ def everything(batch: Tensor | int, length: Tensor | int) -> Packed:
     return Packed(layout, tf.range(batch) * length, [Bucket(layout)])
 
 
-def real_tokens(mask: Tensor, batch: Tensor | int, length: Tensor | int) -> Packed:
-    """The tokens that a 0/1 mask [B, S] shows, those of long sequences before those of short ones.
+def real_tokens(mask: Tensor, batch: Tensor | int, length: Tensor | int, *, by_length: bool = True) -> Packed:
+    """The tokens that a 0/1 mask [B, S] shows; by_length: those of long sequences before those of short ones.
 
     Position 0 of every row is kept even where the mask hides it (padding on the left): poolers and classifiers read it,
     and it costs one row. As a key of attention it stays hidden.
@@ -121,7 +121,7 @@ def real_tokens(mask: Tensor, batch: Tensor | int, length: Tensor | int) -> Pack
         return everything(batch, length)
     column = tf.range(length)[None, :]
     keep = tf.logical_or(tf.not_equal(mask, 0), tf.equal(column, 0))
-    if isinstance(batch, int) and batch == 1:
+    if not by_length or (isinstance(batch, int) and batch == 1):
         return _in_one(keep, batch, length)
     extents = tf.reduce_max(tf.where(keep, column + 1, 0), axis=1)
     order = tf.argsort(extents, direction="DESCENDING")

@@ -1,6 +1,6 @@
-"""flowformers: as `flowformers export` writes it and the server loads it (fp32, bf16, int8); eager, in a tf.function;
-or the export loaded by TensorFlow, or behind the server's ports, asked by a client in the same process for the whole
-hidden states."""
+"""flowformers: as `flowformers export` writes it and the server loads it (fp32, by-length, bf16, int8); eager, in a
+tf.function; or the export loaded by TensorFlow, or behind the server's ports, asked by a client in the same process for
+the whole hidden states."""
 
 from __future__ import annotations
 
@@ -9,8 +9,7 @@ import json
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
-from functools import partial
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,18 +24,18 @@ KEPT: list[Any] = []
 
 def prepare(folder: Path, *, variant: str, threads: int, scratch: Path) -> None:
     """Write the SavedModel that load() will look for."""
-    if variant in WRITERS and not _place(scratch, variant).is_dir():
+    if variant in FLAGS and not _place(scratch, variant).is_dir():
         kind = _kind(variant)
         for old in scratch.glob(f"{kind}-*"):
             shutil.rmtree(old)
         part = scratch / f".{kind}.part"
         shutil.rmtree(part, ignore_errors=True)
-        WRITERS[variant](folder, part)
+        _export(folder, part, FLAGS[variant])
         part.rename(_place(scratch, variant))
 
 
 def load(folder: Path, *, variant: str, threads: int, scratch: Path) -> Any:
-    """variant: fp32, bf16, int8, eager, graph, saved-model, grpc or rest. See workers/__init__.py."""
+    """variant: fp32, by-length, bf16, int8, eager, graph, saved-model, grpc or rest. See workers/__init__.py."""
     limited_to(threads)
     if variant in ("eager", "graph"):
         return _model(folder, graph=variant == "graph")
@@ -124,19 +123,19 @@ def _inputs(ids: Any, mask: Any) -> dict[str, Any]:
     return {"input_ids": ids, "attention_mask": mask, "token_type_ids": ids * 0}
 
 
-def _export(folder: Path, out: Path, precision: str) -> None:
-    """What `flowformers export` writes, with --precision where it is not float32."""
-    words = [sys.executable, "-m", "flowformers", "export", str(folder), str(out), "--no-text"]
-    if precision != "fp32":
-        words += ["--precision", precision]
+def _export(folder: Path, out: Path, flags: Sequence[str]) -> None:
+    """What `flowformers export` writes with these flags."""
+    words = [sys.executable, "-m", "flowformers", "export", str(folder), str(out), "--no-text", *flags]
     done = subprocess.run(words, capture_output=True, text=True)
     if done.returncode:
         raise RuntimeError((done.stderr.strip() or "no reason given").splitlines()[-1])
 
 
-WRITERS: dict[str, Callable[[Path, Path], None]] = {
-    **{precision: partial(_export, precision=precision) for precision in ("fp32", "bf16", "int8")},
-    **dict.fromkeys(LOADED, partial(_export, precision="fp32")),
+FLAGS: dict[str, Sequence[str]] = {
+    "fp32": (),
+    "by-length": ("--attention", "by_length"),
+    **{precision: ("--precision", precision) for precision in ("bf16", "int8")},
+    **dict.fromkeys(LOADED, ()),
 }
 
 
