@@ -122,6 +122,18 @@ def test_a_checkpoint_is_exported_once_and_again_only_when_it_changes(checkpoint
         assert servable_base(str(checkpoint), None, {}) != first
 
 
+def test_a_checkpoint_to_be_served_in_batches_attends_by_length(checkpoint, tmp_path, monkeypatch):
+    served = []
+    monkeypatch.setenv("FLOWFORMERS_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr("flowformers.serving.run", lambda settings: served.append(settings.model_base_path) or 0)
+    for flags in ([], ["--enable_batching"], ["--enable_batching=false"]):
+        assert main(["serve", str(checkpoint), *flags]) == 0
+    alone, together, alone_again = served
+    assert alone == alone_again
+    conditions = [b"StatelessIf" in (base / "1" / "saved_model.pb").read_bytes() for base in (alone, together)]
+    assert conditions == [False, True]
+
+
 @pytest.mark.parametrize("given", ["", "saved_model"])
 def test_an_exported_folder_is_served_as_it_is(checkpoint, tmp_path, given):
     from flowformers.cli.serve import default_name, servable_base

@@ -94,7 +94,7 @@ def run(arguments: argparse.Namespace) -> int:
     from flowformers.serving import run
 
     if arguments.model:
-        attention = "by_length" if given.get("enable_batching") else "together"
+        attention = "by_length" if Settings(**given).enable_batching else "together"
         given["model_base_path"] = servable_base(arguments.model, arguments.task, hub_options(arguments), attention)
     return int(run(Settings(**given)))
 
