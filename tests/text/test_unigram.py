@@ -114,6 +114,15 @@ def test_any_text_gets_the_librarys_ids(kinds, kind, texts):
     assert_same(kinds, kind, texts)
 
 
+def test_joined_pictures_are_one_grapheme(kinds):
+    """A joiner binds ™ to the picture before it, and then ™ is looked up without its accent."""
+    signs = "©™‼a👍\u200d\u200d\u0301\u0e33\ufe0f\U0001f3fb"
+    draw = random.Random(4)
+    texts = ["©\u200d™\u0300", *("".join(draw.choices(signs, k=draw.randint(2, 9))) for _ in range(3000))]
+    for kind in ("published", "metaspace"):
+        assert_same(kinds, kind, texts)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 @given(texts=st.lists(st.text(max_size=60) | NEIGHBOURS, min_size=40, max_size=40))

@@ -18,6 +18,8 @@ from flowformers.text import charmap
 from flowformers.types import Array, Tensor
 
 EXTENDS, PREPENDS, BREAKS, KEY = 1, 2, 4, 8  # what a character is to its neighbours; and whether it has an entry
+PICTURE, PAINTS = 16, 32  # a picture, and what may stand between one and a joiner; the next picture then belongs to it
+JOINER = 0x200D
 SHORT = 6  # bytes from which a grapheme is no longer looked up
 PROBED = (*range(0xD800), *range(0xE000, 0x20000), *range(0xE0000, 0xE1000))  # where such characters are
 JAMO = frozenset((*range(0x1100, 0x1200), *range(0xA960, 0xA980), *range(0xAC00, 0xD800)))
@@ -48,7 +50,8 @@ class Graphemes:
         letters = tf.strings.unicode_decode(text, "UTF-8")
         code, size = letters.values, tf.size(letters.values, tf.int64)
         kind = tf.gather(self._kinds, tf.searchsorted(self._borders, code, side="right") - 1)
-        first = tf.where(~self._joined(kind, letters))[:, 0]
+        joined = self._joined(kind, letters) | self._pictured(code, kind, letters)
+        first = tf.where(~joined)[:, 0]
         end = tf.concat([first, size[None]], 0)[1:]
         bytes_until = tf.cumsum(1 + sum(tf.cast(code > limit, tf.int64) for limit in (0x7F, 0x7FF, 0xFFFF)))
         until = tf.concat([[0], bytes_until], 0)
@@ -76,6 +79,19 @@ class Graphemes:
         )
         together = ((kind & EXTENDS > 0) & (before & BREAKS == 0)) | ((before & PREPENDS > 0) & (kind & BREAKS == 0))
         return together & (begins[:-1] == 0)
+
+    def _pictured(self, code: Tensor, kind: Tensor, letters: Any) -> Tensor:
+        """code: int32, kind: int8 [c]. Returns bool [c]: a picture that a joiner binds to the picture before it."""
+        import tensorflow as tf
+
+        at = tf.where((kind[1:] & PICTURE > 0) & (code[:-1] == JOINER))[:, 0] + 1
+        solid = kind & PAINTS == 0
+        places = tf.concat([tf.constant([-1], tf.int64), tf.where(solid)[:, 0]], 0)
+        until = tf.cumsum(tf.cast(solid, tf.int64))
+        behind_joiner = tf.gather(places, tf.gather(until, at - 1) - 1)  # the last solid one before the joiner
+        row = tf.gather(letters.row_splits, tf.searchsorted(letters.row_splits, at, side="right") - 1)
+        binds = (behind_joiner >= row) & (tf.gather(kind, tf.maximum(behind_joiner, 0)) & PICTURE > 0)
+        return tf.tensor_scatter_nd_update(tf.zeros_like(solid), at[:, None], binds)
 
 
 def _counts(key: str, entries: Mapping[str, str]) -> bool:
@@ -135,6 +151,11 @@ def _kinds() -> Array:
     # Behind a break, the two accents are a grapheme of their own, short enough for an entry.
     accents = _probe({0x301: "x"}, [f"{letter}\u0301\u0302" for letter in letters])
     kinds[codes[[not text.endswith("\u0302") for text in accents]]] |= BREAKS
+    # A trade mark that belongs to the grapheme before it has its accent looked up by itself.
+    for bit, pattern in ((PICTURE, "{}\u200d\u2122\u0301"), (PAINTS, "\xa9{}\u200d\u2122\u0301")):
+        bound = _probe({0x2122: "x"}, [pattern.format(letter) for letter in letters])
+        kinds[codes[[text.endswith("\u0301") for text in bound]]] |= bit
+    kinds[kinds & PICTURE > 0] &= ~PAINTS  # the second picture of three binds the third, whatever the first is
     kinds[[0, 10, 13]] = BREAKS
     return kinds
 
