@@ -1,4 +1,4 @@
-"""What a graph that is being exported holds: weights cast, joined or quantised beforehand, and the tables of text."""
+"""What a graph that is being exported holds and how: weights cast, joined or quantised beforehand, tables of text."""
 
 from __future__ import annotations
 

@@ -260,3 +260,22 @@ def test_a_keras_file_keeps_the_model(tmp_path, classifier, batch):
     classifier.save(tmp_path / "model.keras")
     again = keras.models.load_model(tmp_path / "model.keras")
     np.testing.assert_array_equal(again(batch).logits, classifier(batch).logits)
+
+
+@pytest.mark.parametrize(("precision", "optimised"), [("fp32", [False, False, True]), ("bf16", [False, False])])
+def test_every_signature_is_compared_as_traced_and_the_first_as_optimised(
+    classifier, tmp_path, monkeypatch, precision, optimised
+):
+    from flowformers.export import verify
+
+    seen, compare = [], verify._compare_all
+
+    def noting(*given):
+        options = tf.config.optimizer.get_experimental_options()
+        seen.append(not options.get("disable_meta_optimizer", False))
+        compare(*given)
+
+    monkeypatch.setattr(verify, "_compare_all", noting)
+    classifier.precision = precision
+    classifier.save_pretrained(tmp_path, saved_model=True)
+    assert seen == optimised

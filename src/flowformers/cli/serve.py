@@ -9,11 +9,14 @@ import os
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from flowformers.cli.hub import add_hub_options, hub_options
 from flowformers.cli.tensorflow import require_tensorflow
 from flowformers.errors import InvalidInput, NotFound
+
+if TYPE_CHECKING:  # the commands' help is printed without TensorFlow
+    from flowformers.export.graph import Attention
 
 CONTENT = ("*.json", "*.safetensors", "*.bin", "*.h5", "*.ckpt.*", "*.txt", "*.model")
 
@@ -94,7 +97,7 @@ def run(arguments: argparse.Namespace) -> int:
     from flowformers.serving import run
 
     if arguments.model:
-        attention = "by_length" if Settings(**given).enable_batching else "together"
+        attention: Attention = "by_length" if Settings(**given).enable_batching else "together"
         given["model_base_path"] = servable_base(arguments.model, arguments.task, hub_options(arguments), attention)
     return int(run(Settings(**given)))
 
@@ -113,12 +116,10 @@ def default_name(model: str) -> str:
     return parts[-1].replace(":", "_") if parts else "default"
 
 
-def servable_base(model: str, task: str | None, hub: dict[str, Any], attention: Any = "together") -> Path:
+def servable_base(model: str, task: str | None, hub: dict[str, Any], attention: Attention = "together") -> Path:
     """The folder of numbered versions that MODEL means; a checkpoint is exported once into the cache.
 
-    attention: see export.Graph.
-
-    Raises NotFound where MODEL is none of the three.
+    attention: see export.Graph. Raises NotFound where MODEL is none of the three.
     """
     from flowformers.serving.storage import versions_in
 
@@ -132,7 +133,7 @@ def servable_base(model: str, task: str | None, hub: dict[str, Any], attention: 
     return cached_export(model, task, hub, attention)
 
 
-def cached_export(model: str, task: str | None, hub: dict[str, Any], attention: Any = "together") -> Path:
+def cached_export(model: str, task: str | None, hub: dict[str, Any], attention: Attention = "together") -> Path:
     """The export of a checkpoint, kept in the cache under a key of its content."""
     from flowformers import checkpoint
 

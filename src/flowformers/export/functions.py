@@ -30,7 +30,8 @@ def answers_of(function: Any, inputs: Mapping[str, Any]) -> dict[str, Any]:
 
 @contextmanager
 def as_traced() -> Iterator[None]:
-    """Functions called in this thread run op by op as they were traced: TensorFlow's optimiser changes nothing."""
+    """Functions called here, or in a thread that begins here, run op by op as they were traced: TensorFlow's optimiser
+    changes nothing."""
     name = "disable_meta_optimizer"
     before = tf.config.optimizer.get_experimental_options().get(name, False)
     tf.config.optimizer.set_experimental_options({name: True})

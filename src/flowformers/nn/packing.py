@@ -74,12 +74,8 @@ class Bucket:
         return tf.cond(self.exists, lambda: attend()[0], lambda: like[:0]), None
 
     def of(self, mask: Tensor) -> Tensor:
-        """mask: [B, S] or [B, S, S], of the batch. Returns that of these sequences, [b, s] or [b, s, s]."""
-        if self.sequences is None:
-            return mask
-        length = self.layout.length
-        cut = mask[:, :length] if mask.shape.rank == 2 else mask[:, :length, :length]
-        return tf.gather(cut, self.sequences)
+        """mask: [B, S], of the batch, or where these are all of it of any shape. Returns theirs, [b, s]."""
+        return mask if self.sequences is None else tf.gather(mask[:, : self.layout.length], self.sequences)
 
 
 @dataclass(frozen=True)
