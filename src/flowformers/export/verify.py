@@ -27,16 +27,16 @@ def verify(folder: Path, functions: dict[str, Any], samples: Samples, *, optimis
     precision its other order of sums shows, where a number falls on the other side of a step.
     Raises VerificationFailed that names the signature, the output, the difference and the folder, which is kept.
     """
-    with ThreadPoolExecutor(1) as pool, as_traced():
+    with as_traced(), ThreadPoolExecutor(2) as pool:  # a first call spends its time outside Python's lock
         loading = pool.submit(tf.saved_model.load, str(folder))
-        expected = {name: answers_of(functions[name], inputs) for name, inputs in samples.items()}
+        answers = pool.map(lambda name: answers_of(functions[name], samples[name]), samples)
+        expected = dict(zip(samples, answers, strict=True))
         signatures = loading.result().signatures
 
         def check(name: str) -> None:
             _compare_all(name, expected[name], signatures[name](**samples[name]), folder)
 
-        for name in samples:
-            check(name)
+        list(pool.map(check, samples))  # raises what a check raises
     if optimised and samples:
         check(next(iter(samples)))
 

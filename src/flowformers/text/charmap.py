@@ -34,21 +34,17 @@ def build(characters: Mapping[int, str], invalid: Mapping[int, str]) -> bytes:
 
     Characters without an entry stay as they are.
     """
-    pool, offsets = bytearray(), dict[str, int]()
-
-    def value(text: str) -> int:
-        if text not in offsets:
-            raw = text.encode()
-            if len(raw) > LONGEST:
-                raise ValueError(f"a table entry holds at most {LONGEST} bytes; got {len(raw)}")
-            offsets[text] = DATA | len(pool) << 6 | len(raw)
-            pool.extend(raw)
-        return offsets[text]
-
+    pool, places = bytearray(), dict[str, int]()
+    for text in {**dict.fromkeys(characters.values()), **dict.fromkeys(invalid.values()), "\0": None}:
+        raw = text.encode()
+        if len(raw) > LONGEST:
+            raise ValueError(f"a table entry holds at most {LONGEST} bytes; got {len(raw)}")
+        places[text] = DATA | len(pool) << 6 | len(raw)
+        pool.extend(raw)
     values = np.full(CODE_POINTS, NONE, np.int64)
-    values[np.fromiter(characters, np.int64, len(characters))] = [value(text) for text in characters.values()]
-    nul = values[0] if values[0] != NONE else value("\0")
-    trie = _DoubleArray(values, {byte: value(text) for byte, text in invalid.items()})
+    values[np.fromiter(characters, np.int64, len(characters))] = [places[text] for text in characters.values()]
+    nul = values[0] if values[0] != NONE else places["\0"]
+    trie = _DoubleArray(values, {byte: places[text] for byte, text in invalid.items()})
     return _flatbuffer(trie.units(), int(nul), bytes(pool))
 
 

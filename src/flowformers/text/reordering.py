@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from flowformers.text.charmap import SCALARS, blocks
+from flowformers.text.charmap import blocks
 from flowformers.text.rewriting import Spans
 from flowformers.text.specials import SENTINELS
 from flowformers.types import Array, Tensor
@@ -105,16 +105,21 @@ def _gone() -> Array:
     from tokenizers import normalizers
 
     cleaner = normalizers.BertNormalizer(handle_chinese_chars=False, strip_accents=False, lowercase=False)
-    return np.array([code for code, text in zip(SCALARS, normalised_characters(cleaner), strict=True) if not text])
+    return np.array([code for code, text in changed_characters(cleaner).items() if not text])
 
 
-def normalised_characters(normalizer: Any) -> list[str]:
-    """What a normaliser makes of each of SCALARS. It must leave "|" alone and not join neighbours."""
-    found: list[str] = []
+def changed_characters(normalizer: Any) -> dict[int, str]:
+    """What every character that changes is normalised to. It must leave "|" alone and not join neighbours."""
+    changed: dict[int, str] = {}
     for codes in blocks():
-        found += normalizer.normalize_str("|".join(map(chr, codes))).split("|")
-    found[ord("|") : ord("|") + 2] = ["|"]  # the separator itself made two empty parts
-    return found
+        together = "".join(map(chr, codes))
+        if normalizer.normalize_str(together) == together:  # most blocks are not assigned, and stay as they are
+            continue
+        parts = normalizer.normalize_str("|".join(together)).split("|")
+        if ord("|") in codes:  # the separator itself made two empty parts
+            parts[ord("|") : ord("|") + 2] = ["|"]
+        changed |= {code: part for code, part in zip(codes, parts, strict=True) if part != chr(code)}
+    return changed
 
 
 def _borders(codes: Array) -> Array:

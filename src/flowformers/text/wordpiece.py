@@ -13,7 +13,7 @@ from typing import Any
 from flowformers.errors import InvalidInput
 from flowformers.text import charmap
 from flowformers.text.charmap import SCALARS, blocks
-from flowformers.text.reordering import Reordering, is_reordered, moved_marks, normalised_characters
+from flowformers.text.reordering import Reordering, changed_characters, is_reordered, moved_marks
 from flowformers.text.rewriting import END, Marks, Spans, Step, Table, buffer, piece_model, tensorflow_text
 from flowformers.text.specials import AddedToken, added_tokens, valid_utf8
 from flowformers.text.tokens import Tokens
@@ -60,10 +60,10 @@ class WordPiece:
         if is_reordered(normalizer):
             steps.append(Reordering(_normalizer(normalizer)))
         if not normalized:
-            return [*steps, Table(charmap.build(_changes(_isolate(mapping, punctuation).items()), marks))]
+            return [*steps, Table(charmap.build(_isolate(mapping, punctuation), marks))]
         kept = {token.byte: chr(0xF0000 + token.byte) for token in raw}
         apart = {ord(letter): marks[byte] for byte, letter in kept.items()}
-        later = _changes(_isolate({}, punctuation).items()) | apart
+        later = _isolate({}, punctuation) | apart
         second = Marks(normalized, _spellings(normalizer, normalized))
         return [*steps, Table(charmap.build(mapping, kept)), second, Table(charmap.build(later, marks))]
 
@@ -155,7 +155,7 @@ def _normalisation(settings: Mapping[str, Any]) -> dict[int, str]:
         raise InvalidInput(
             "expected clean_text in tokenizer.json's normalizer: without it there is no exact graph form"
         )
-    return _changes(zip(SCALARS, normalised_characters(_normalizer(settings)), strict=True))
+    return changed_characters(_normalizer(settings))
 
 
 @cache
@@ -176,17 +176,10 @@ def _punctuation() -> frozenset[int]:
 
 def _isolate(mapping: Mapping[int, str], punctuation: frozenset[int]) -> dict[int, str]:
     """Spaces around punctuation, and every white space a plain space. mapping: characters that change; others stand."""
-
-    def spaced(text: str) -> str:
-        return "".join(" " if o.isspace() else f" {o} " if ord(o) in punctuation else o for o in text)
-
-    spaces = (code for code in SCALARS[:0x3001] if chr(code).isspace())
-    touched = {code: chr(code) for code in (*punctuation, *spaces)} | dict(mapping)
-    return {code: text if not text or text.isalpha() else spaced(text) for code, text in touched.items()}
-
-
-def _changes(texts: Iterable[tuple[int, str]]) -> dict[int, str]:
-    return {code: text for code, text in texts if text != chr(code)}
+    apart = {code: f" {chr(code)} " for code in punctuation}
+    apart |= {code: " " for code in SCALARS[:0x3001] if chr(code).isspace()}
+    isolated = apart | {code: text.translate(apart) for code, text in mapping.items()}
+    return {code: text for code, text in isolated.items() if text != chr(code)}
 
 
 def _check_order(mapping: Mapping[int, str], vocab: Iterable[str], settings: Mapping[str, Any]) -> None:
