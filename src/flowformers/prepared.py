@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from dataclasses import dataclass
 from typing import Any
 
 from flowformers.types import Array, Tensor
@@ -12,27 +13,36 @@ from flowformers.types import Array, Tensor
 Make = Callable[[], Array]
 
 
-class Prepared:
-    """What the graphs traced in one context share. variables: those made here, in order.
+@dataclass(frozen=True)
+class Form:
+    """How the graphs of one export are stored and run.
 
-    constants: weights and tables are constants of the graph. accelerated: it is for a GPU, where tables are constants
-    in any case, as a variable might stand on the GPU and be copied for the ops of text at every call. by_length: long
-    and short sequences of a batch are attended to apart.
+    constants: weights and tables are constants of the graph, which oneDNN packs once, else variables. accelerated: it
+    is for a GPU, where tables are constants in any case, as a variable might stand on the GPU and be copied for the ops
+    of text at every call. by_length: long and short sequences of a batch are attended to apart.
     """
 
-    def __init__(self, *, constants: bool, accelerated: bool = False, by_length: bool = False) -> None:
-        self.constants, self.accelerated, self.by_length = constants, accelerated, by_length
+    constants: bool = False
+    accelerated: bool = False
+    by_length: bool = False
+
+
+class Prepared:
+    """What the graphs traced in one context share. variables: those made here, in order."""
+
+    def __init__(self, form: Form) -> None:
+        self.form = form
         self.variables: list[Any] = []
         self._made: dict[Any, Any] = {}
         self._tensors: dict[Any, Tensor] = {}
 
     def tensor(self, key: Any, make: Make) -> Tensor:
         """The value of that key in the graph being traced; make() gives it the first time."""
-        return self.constant(key, make) if self.constants else self._in_graph(key, self._variable(key, make).value)
+        return self.constant(key, make) if self.form.constants else self._in_graph(key, self._variable(key, make).value)
 
     def table(self, key: Any, make: Make) -> Tensor:
         """The same for what ops on the CPU read."""
-        if self.constants or self.accelerated:
+        if self.form.constants or self.form.accelerated:
             return self.constant(key, make)
         return self._in_graph(key, self._variable(key, make, device="/CPU:0").value)
 
@@ -75,9 +85,9 @@ _prepared: ContextVar[Prepared | None] = ContextVar("prepared", default=None)
 
 
 @contextmanager
-def preparing(*, constants: bool, **options: bool) -> Iterator[Prepared]:
-    """Trace weights prepared: as constants of the graph, which oneDNN packs once, or as variables. See Prepared."""
-    prepared = Prepared(constants=constants, **options)
+def preparing(form: Form) -> Iterator[Prepared]:
+    """Trace weights prepared, in that form."""
+    prepared = Prepared(form)
     token = _prepared.set(prepared)
     try:
         yield prepared

@@ -11,6 +11,7 @@ from flowformers.errors import ExportError, InvalidInput
 from flowformers.export.accelerator import compiled
 from flowformers.export.batching import Batching
 from flowformers.models.bodies import inline, one_function
+from flowformers.prepared import Form
 
 Weights = Literal["constants", "variables"]
 Device = Literal["cpu", "gpu"]
@@ -84,6 +85,6 @@ def tracing(model: Any, graph: Graph) -> Iterator[list[Any]]:
     that are made for it."""
     wrap = compiled if graph.device == "gpu" else graph.batching or inline
     check(model, graph)
-    options = {"accelerated": graph.device == "gpu", "by_length": graph.by_length}
-    with one_function(wrap, constants=graph.weights == "constants", **options) as variables:
+    form = Form(constants=graph.weights == "constants", accelerated=graph.device == "gpu", by_length=graph.by_length)
+    with one_function(form, wrap) as variables:
         yield variables

@@ -9,7 +9,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from flowformers.prepared import preparing
+from flowformers.prepared import Form, preparing
 from flowformers.types import Tensor
 
 Tensors = Mapping[str, Tensor]
@@ -47,15 +47,15 @@ def inline(body: Body, limit: int) -> Body:
 
 
 @contextmanager
-def one_function(wrap: Wrap = inline, *, constants: bool, **options: bool) -> Iterator[list[Any]]:
+def one_function(form: Form, wrap: Wrap = inline) -> Iterator[list[Any]]:
     """Whatever calls a model here calls one traced function of it, so that signatures share its weights and graph.
 
-    wrap: what goes around the body, as batching does. constants, options: see Prepared. Yields the variables that
-    are made for the graph, as they are made.
+    wrap: what goes around the body, as batching does. Yields the variables that are made for the graph, as they are
+    made.
     """
     token = _functions.set(_Functions(wrap))
     try:
-        with preparing(constants=constants, **options) as prepared:
+        with preparing(form) as prepared:
             yield prepared.variables
     finally:
         _functions.reset(token)

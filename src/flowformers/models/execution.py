@@ -122,7 +122,7 @@ def _packed(mask: Tensor | None, batch: Tensor | int, length: Tensor | int, *, d
     )
     with tf.control_dependencies([checked] if checked is not None else []):
         store = prepared()  # in an export it is a choice, as it costs a request of one row some ops
-        return real_tokens(tf.identity(mask), batch, length, by_length=store is None or store.by_length)
+        return real_tokens(tf.identity(mask), batch, length, by_length=store is None or store.form.by_length)
 
 
 def _embed(encoder: Encoder, tensors: Tensors, layout: Layout, request: Request) -> Tensor:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
 import numpy as np
 
@@ -14,20 +14,26 @@ from flowformers.errors import InvalidInput
 from flowformers.types import Array
 
 
+class SavedModelOptions(TypedDict, total=False):
+    """What is decided about a SavedModel; see export.write_saved_model, which says what each is and its default."""
+
+    signatures: Any
+    tokenizer: Any
+    default_signature: str
+    examples: bool | None
+    min_serving: str | None
+    graph: Any
+    text_options: Mapping[str, Any] | None
+
+
 def save_pretrained(
     model: Any,
     folder: Path,
     *,
     saved_model: bool = False,
     version: int = 1,
-    signatures: Any = None,
-    tokenizer: Any = None,
-    default_signature: str = "ids",
-    examples: bool | None = None,
-    min_serving: str | None = None,
-    text_options: Mapping[str, Any] | None = None,
     safe_serialization: bool = False,
-    graph: Any = None,
+    **options: Unpack[SavedModelOptions],
 ) -> None:
     """Write folder/config.json and folder/tf_model.h5 (model.safetensors with safe_serialization).
 
@@ -39,6 +45,7 @@ def save_pretrained(
     answers differently, or it holds an op that TensorFlow Serving has not; what stood there before stays.
     text_options are the head's (aggregation_strategy, top_k, ...).
     """
+    check_options(options)
     if folder.is_file():
         raise InvalidInput(f"expected a folder to save to; {folder} is a file")
     folder.mkdir(parents=True, exist_ok=True)
@@ -50,23 +57,23 @@ def save_pretrained(
         )
     settings = model.config.copy(architectures=[library_class(model).removeprefix("TF")])
     settings.save_pretrained(folder)
+    tokenizer = options.get("tokenizer")
     if tokenizer is not None:
         tokenizer.save_pretrained(folder)
     if saved_model:
         # The one arrow against the line of data: the article's API has the export on the model.
         from flowformers.export import write_saved_model
 
-        write_saved_model(
-            model,
-            folder / "saved_model",
-            version=version,
-            signatures=signatures,
-            tokenizer=tokenizer,
-            default_signature=default_signature,
-            examples=examples,
-            min_serving=min_serving,
-            graph=graph,
-            text_options=text_options,
+        write_saved_model(model, folder / "saved_model", version=version, **options)
+
+
+def check_options(options: Mapping[str, Any]) -> None:
+    """Raises TypeError for one that nothing reads, as it might be a slip that changes what is served."""
+    unknown = [name for name in options if name not in SavedModelOptions.__annotations__]
+    if unknown:
+        raise TypeError(
+            f"save_pretrained() got an unexpected keyword argument {unknown[0]!r}; expected saved_model, version, "
+            f"safe_serialization, {', '.join(SavedModelOptions.__annotations__)}"
         )
 
 

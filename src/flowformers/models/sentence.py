@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, Unpack
 
 import keras
 import numpy as np
@@ -15,6 +15,7 @@ from flowformers import checkpoint
 from flowformers.errors import CheckpointError, ConfigError, InvalidInput, NotFound
 from flowformers.heads.sentence import Normalize, Pooling, Projection
 from flowformers.models.loading import HUB
+from flowformers.models.saving import SavedModelOptions, check_options
 from flowformers.text import AutoTokenizer
 from flowformers.types import Array, Tensor
 
@@ -152,14 +153,18 @@ class TFSentenceEncoder(keras.Model):  # type: ignore[misc]
         return cls(_transformer(place, kwargs), pooling, steps, **_text_settings(folder, place))
 
     def save_pretrained(
-        self, save_directory: str | Path, saved_model: bool = False, version: int = 1, **kwargs: Any
+        self,
+        save_directory: str | Path,
+        saved_model: bool = False,
+        version: int = 1,
+        *,
+        safe_serialization: bool = True,
+        **options: Unpack[SavedModelOptions],
     ) -> None:
         """Write a sentence-transformers folder; keywords as for models, safetensors unless told otherwise."""
         folder = Path(save_directory)
-        kwargs.setdefault("safe_serialization", True)
-        names = ("signatures", "tokenizer", "default_signature", "examples", "min_serving", "graph", "text_options")
-        export = {name: kwargs.pop(name) for name in names if name in kwargs}
-        self.transformer.save_pretrained(folder, **kwargs)
+        check_options(options)
+        self.transformer.save_pretrained(folder, safe_serialization=safe_serialization)
         if self.tokenizer is not None:
             self.tokenizer.save_pretrained(folder)
         _write_modules(folder, [self.pooling, *self.steps])
@@ -171,7 +176,7 @@ class TFSentenceEncoder(keras.Model):  # type: ignore[misc]
         if saved_model:
             from flowformers.export import write_saved_model
 
-            write_saved_model(self, folder / "saved_model", version=version, **export)
+            write_saved_model(self, folder / "saved_model", version=version, **options)
 
 
 def is_sentence_encoder(folder: Path) -> bool:

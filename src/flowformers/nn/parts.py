@@ -57,7 +57,7 @@ class Part(keras.layers.Layer):  # type: ignore[misc]
         """A weight as it enters an op, of its own dtype or the one given."""
         value, store = getattr(self, name).value, prepared()
         as_it_is = dtype is None or value.dtype == dtype
-        if store is not None and (store.constants or not as_it_is):
+        if store is not None and (store.form.constants or not as_it_is):
             return store.tensor((id(self), name, dtype), lambda: as_array(getattr(self, name), dtype))
         return value if as_it_is else tf.cast(value, dtype)
 
