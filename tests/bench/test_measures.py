@@ -74,7 +74,8 @@ def test_a_measurement_that_fails_is_a_record_with_the_reason(setup):
     assert line["reason"].startswith("did not finish: ")
 
 
-def test_latencies_leave_out_the_first_calls():
+def test_calls_that_are_compared_take_turns():
     asked = []
-    assert len(load.latencies(asked.append, [b"a", b"b"], 20)) == 20
-    assert len(asked) == 22
+    found = load.in_turn([lambda: asked.append("a"), lambda: asked.append("b")], rounds=2, count=3)
+    assert "".join(asked) == "aaabbb" * 3  # the first round is not timed
+    assert [len(medians) for medians in found] == [2, 2]

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
 
 import grpc
 
@@ -76,15 +77,25 @@ def grpc_call(port: int) -> Callable[[bytes], bytes]:
     return call
 
 
-def latencies(call: Callable[[bytes], object], bodies: Sequence[bytes], count: int) -> list[float]:
-    """Seconds of `count` calls, one after the other, after a tenth that is not timed."""
-    times = []
-    for number in range(-count // 10, count):
-        start = time.perf_counter()
-        call(bodies[number % len(bodies)])
-        if number >= 0:
-            times.append(time.perf_counter() - start)
-    return times
+def in_turn(calls: Sequence[Callable[[], object]], *, rounds: int, count: int) -> list[list[float]]:
+    """Median seconds of each call in each round: a round makes every call `count` times, one after the other.
+
+    The clock of a machine wanders within seconds, so what is compared must be near in time. One more round, the first,
+    is not timed.
+    """
+    found: list[list[float]] = [[] for _ in calls]
+    for number in range(rounds + 1):
+        for call, medians in zip(calls, found, strict=True):
+            times = [_seconds(call) for _ in range(count)]
+            if number:
+                medians.append(median(times))
+    return found
+
+
+def _seconds(call: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    call()
+    return time.perf_counter() - start
 
 
 def concurrently(port: int, bodies: Sequence[bytes], *, clients: int, seconds: float) -> tuple[float, list[float]]:
