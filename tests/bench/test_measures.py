@@ -31,7 +31,7 @@ def test_training_without_padding_has_the_padded_loss_curve(setup, monkeypatch):
 
 @pytest.mark.slow
 def test_tokenization_times_graph_and_library(setup, monkeypatch):
-    monkeypatch.setattr(tokenization, "PASSES", 2)
+    monkeypatch.setattr(tokenization, "RUNS", 2)
     names = [one.name for one in islice(tokenization.measure(setup), 2)]
     assert names == ["WordPiece in the graph, batch 32", "WordPiece by tokenizers from Python"]
 
