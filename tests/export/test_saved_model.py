@@ -174,6 +174,12 @@ def test_a_function_without_input_signature_is_refused(tmp_path, classifier):
 # What goes wrong while writing
 
 
+def test_a_slip_in_an_option_is_told_before_anything_is_written(tmp_path, classifier):
+    with pytest.raises(TypeError, match="'default_signatures'; expected .*default_signature"):
+        classifier.save_pretrained(tmp_path / "out", saved_model=True, default_signatures="text")
+    assert not (tmp_path / "out").exists()
+
+
 def test_versions_stand_beside_each_other(exported, classifier):
     before = contents(exported / "saved_model" / "1")
     classifier.save_pretrained(exported, saved_model=True, version=2)
