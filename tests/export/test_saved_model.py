@@ -175,7 +175,7 @@ def test_a_function_without_input_signature_is_refused(tmp_path, classifier):
 
 
 def test_a_slip_in_an_option_is_told_before_anything_is_written(tmp_path, classifier):
-    with pytest.raises(TypeError, match="'default_signatures'; expected .*default_signature"):
+    with pytest.raises(TypeError, match=r"'default_signatures'; expected .*default_signature"):
         classifier.save_pretrained(tmp_path / "out", saved_model=True, default_signatures="text")
     assert not (tmp_path / "out").exists()
 

@@ -25,10 +25,11 @@ PREDICT = "/tensorflow.serving.PredictionService/Predict"
 
 @dataclass(frozen=True)
 class Ports:
-    """Of a server on this machine."""
+    """Of a server on this machine, which was ready so many seconds after its start."""
 
     rest: int
     grpc: int
+    ready: float
 
 
 @contextmanager
@@ -46,13 +47,14 @@ def serving(base: Path, log: Path, *flags: str) -> Iterator[Ports]:
 
 
 def _ports(process: subprocess.Popen[bytes], log: Path) -> Ports:
-    for _ in range(1200):
+    start = time.perf_counter()
+    for _ in range(6000):
         found = READY.search(log.read_text(encoding="utf-8"))
         if found:
-            return Ports(int(found[1]), int(found[2]))
+            return Ports(int(found[1]), int(found[2]), time.perf_counter() - start)
         if process.poll() is not None:
             break
-        time.sleep(0.1)
+        time.sleep(0.02)
     raise PeerUnavailable(f"the server was not ready in two minutes: {log.read_text(encoding='utf-8')[-300:]}")
 
 
