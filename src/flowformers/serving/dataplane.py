@@ -75,10 +75,13 @@ class Dataplane:
         with self._repository.use(target.name, target.version, target.label) as servable:
             return _signature(servable, signature_name, *REST_UNKNOWN).dtypes
 
-    def short(self, target: Target, signature_name: str, size: int) -> bool:
-        """Whether a request of so many bytes takes less than handing it to another thread, as far as is known."""
+    def short(self, target: Target, signature_name: str, size: int, *, alone: bool) -> bool:
+        """Whether a request of so many bytes is short enough for the caller's thread, as far as is known.
+
+        alone: no other request is in flight.
+        """
         pace = self._paces.get((target, signature_name))
-        return pace is not None and pace.short(size)
+        return pace is not None and pace.short(size, alone=alone)
 
     def predict(
         self,

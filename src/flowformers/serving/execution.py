@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future
+from contextlib import contextmanager
 from threading import Lock
 from typing import TypeVar
 
@@ -12,6 +14,8 @@ from flowformers.errors import Kind, ServingError
 from flowformers.serving import calls, metrics
 
 Result = TypeVar("Result")
+RESTLESS = 0.8  # share of its time that a thread computes
+FADING = 0.9  # weight of what was before, at each request
 
 
 class Execution:
@@ -20,6 +24,24 @@ class Execution:
     def __init__(self, executor: Executor, threads: int, max_queued: int) -> None:
         self._executor, self._limit = executor, threads + max_queued
         self._accepted, self._lock = 0, Lock()
+        self._open, self._share = 0, _Share()
+
+    @contextmanager
+    def request(self) -> Iterator[None]:
+        """A request is in flight inside the block. For the event loop's thread."""
+        self._open += 1
+        try:
+            yield
+        finally:
+            self._open -= 1
+
+    async def alone(self) -> bool:
+        """Whether nobody waits while this request is answered: none is in flight beside it, nor as good as.
+
+        gRPC takes requests one by one from a queue that can't be seen; where there is one, the event loop never rests.
+        """
+        await asyncio.sleep(0)  # those that came with this one begin
+        return self._share.of_thread() < RESTLESS and self._open == 1
 
     async def run(self, work: Callable[[], Result]) -> Result:
         """The result of the work in a thread. Raises RESOURCE_EXHAUSTED at once where the queue is full."""
@@ -38,3 +60,19 @@ class Execution:
     def _finished(self, _: Future[Result]) -> None:
         with self._lock:
             self._accepted -= 1
+
+
+class _Share:
+    """The share of its time that a thread computed lately, asked from that thread."""
+
+    def __init__(self) -> None:
+        self._seen: tuple[float, float] | None = None
+        self._computed = self._passed = 0.0
+
+    def of_thread(self) -> float:
+        """0 to 1; 0 at first."""
+        now = time.thread_time(), time.perf_counter()
+        before, self._seen = self._seen or now, now
+        self._computed = FADING * self._computed + now[0] - before[0]
+        self._passed = FADING * self._passed + now[1] - before[1]
+        return self._computed / self._passed if self._passed else 0.0

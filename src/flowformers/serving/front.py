@@ -51,8 +51,8 @@ class Api(Protocol):
     def refuse(self, error: FlowformersError) -> Response:
         """The error in this protocol's form."""
 
-    def short(self, request: Request) -> bool:
-        """Whether the answer takes less than handing the request to another thread."""
+    def short(self, request: Request, *, alone: bool) -> bool:
+        """Whether the event loop may answer. alone: no other request is in flight."""
 
     def answer(self, request: Request) -> Response:
         """Whatever the request is."""
@@ -94,7 +94,7 @@ class Front:
 
     async def _answer(self, api: Api, scope: Any, receive: Any, send: Any) -> None:
         call = calls.of_path(_raw_path(scope), _header(scope, b"x-request-id").decode("latin-1"))
-        with calls.observed(call, _Headers(scope)):
+        with self._execution.request(), calls.observed(call, _Headers(scope)):
             response = await self._response(api, scope, receive)
             if response is None:
                 calls.ended(Kind.CANCELLED)
@@ -115,7 +115,7 @@ class Front:
         deadline = deadline_in(self._settings.rest_api_timeout_in_ms)
         gzip = b"gzip" in _header(scope, b"content-encoding")
         request = Request(scope["method"], _raw_path(scope), body, gzip, deadline, scope["headers"])
-        if len(body) <= INLINE_BYTES and api.short(request):
+        if len(body) <= INLINE_BYTES and api.short(request, alone=await self._execution.alone()):
             return api.answer(request)
         return await self._in_thread(api, request, receive)
 

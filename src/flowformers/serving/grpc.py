@@ -88,7 +88,7 @@ class GrpcApi:
         name = type(request).__name__
         request_id = calls.request_id(str(headers.get("x-request-id", "")))
         call = Call("GRPC", APIS.get(name, name), _model(request), request_id)
-        with calls.observed(call, headers):
+        with self._execution.request(), calls.observed(call, headers):
             answer, error = await self._outcome(work, request, context, run)
             call.kind = error.kind if error else Kind.OK
         context.set_trailing_metadata((("x-request-id", request_id), ("server-timing", call.server_timing())))
@@ -106,7 +106,7 @@ class GrpcApi:
             left = context.time_remaining()
             limits = Limits(None if left is None else time.monotonic() + left, request.ByteSize())
             if run is None:
-                run = _at_once if self._is_short(request, limits.size) else self._execution.run
+                run = _at_once if await self._is_short(request, limits.size) else self._execution.run
             return await run(partial(work, request, limits)), None
         except FlowformersError as error:
             return None, error
@@ -114,11 +114,12 @@ class GrpcApi:
             log.exception("a gRPC request failed")
             return None, ServingError(Kind.INTERNAL, f"internal error: {type(error).__name__}")
 
-    def _is_short(self, request: Any, size: int) -> bool:
+    async def _is_short(self, request: Any, size: int) -> bool:
         if size > INLINE_BYTES or not isinstance(request, predict_pb2.PredictRequest):
             return False
         spec = request.model_spec
-        return self._dataplane.short(_target(request), spec.signature_name or DEFAULT_SIGNATURE, size)
+        alone = await self._execution.alone()
+        return self._dataplane.short(_target(request), spec.signature_name or DEFAULT_SIGNATURE, size, alone=alone)
 
     def _predict(self, request: Any, limits: Limits = NO_LIMITS) -> Any:
         target, name = _target(request), request.model_spec.signature_name or DEFAULT_SIGNATURE

@@ -108,7 +108,7 @@ class OpenInferenceRest:
         """The protocol's form of an error."""
         return _json({"error": str(error)}, http_status(error.kind))
 
-    def short(self, request: Request) -> bool:
+    def short(self, request: Request, *, alone: bool) -> bool:
         """All but inference only looks things up."""
         return request.method != "POST"
 

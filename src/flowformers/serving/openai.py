@@ -38,7 +38,7 @@ class EmbeddingsApi:
         """OpenAI's form of an error."""
         return Response(http_status(error.kind), openai_form.error_body(error))
 
-    def short(self, request: Request) -> bool:
+    def short(self, request: Request, *, alone: bool) -> bool:
         """Every answer runs a model."""
         return request.method != "POST"
 

@@ -83,15 +83,16 @@ class RestApi:
         except Exception as error:
             return self.refuse(mistake(error))
 
-    def short(self, request: Request) -> bool:
-        """Whether the answer takes less than handing the request to another thread."""
+    def short(self, request: Request, *, alone: bool) -> bool:
+        """Whether the event loop may answer. alone: no other request is in flight."""
         if request.method != "POST":
             return True
         found = INFER.fullmatch(request.path)
         if not found or found["verb"] != "predict" or request.gzip:
             return not found
         try:
-            return self._dataplane.short(_target(found), self._signature_name(request), len(request.body))
+            name, size = self._signature_name(request), len(request.body)
+            return self._dataplane.short(_target(found), name, size, alone=alone)
         except FlowformersError:
             return True  # and the answer is that error
 

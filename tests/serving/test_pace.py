@@ -1,0 +1,80 @@
+"""Which requests the event loop answers itself."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+import pytest
+
+from flowformers.serving import pace
+from flowformers.serving.execution import Execution
+from flowformers.serving.pace import Pace
+
+SIZE = 100
+
+
+def known(cpu_seconds, monkeypatch, runs=pace.KNOWN):
+    """A Pace after so many runs of that length."""
+    clock = [0.0]
+    monkeypatch.setattr(time, "thread_time", lambda: clock[0])
+    found = Pace()
+    for _ in range(runs):
+        with found.measure(SIZE):
+            clock[0] += cpu_seconds
+    return found
+
+
+@pytest.mark.parametrize(
+    ("cpu_seconds", "alone", "among_others"), [(0.3e-3, True, True), (1e-3, True, False), (5e-3, False, False)]
+)
+def test_a_run_that_many_would_wait_for_is_short_only_for_one_alone(monkeypatch, cpu_seconds, alone, among_others):
+    found = known(cpu_seconds, monkeypatch)
+    assert (found.short(SIZE, alone=True), found.short(SIZE, alone=False)) == (alone, among_others)
+
+
+def test_what_is_not_known_yet_is_not_short(monkeypatch):
+    assert not known(1e-4, monkeypatch, runs=pace.KNOWN - 1).short(SIZE, alone=True)
+    assert not known(1e-4, monkeypatch).short(SIZE + 1, alone=True)
+
+
+def test_a_signature_that_becomes_slow_is_soon_not_short(monkeypatch):
+    found = known(1e-4, monkeypatch)
+    clock = [0.0]
+    monkeypatch.setattr(time, "thread_time", lambda: clock[0])
+    for _ in range(pace.ALLOWED + 1):
+        with found.measure(SIZE):
+            clock[0] += 1.0
+    assert not found.short(SIZE, alone=True)
+    assert not found.worth_measuring()
+
+
+def test_requests_that_come_together_are_not_alone():
+    execution = Execution(None, 1, 1)
+
+    async def one():
+        with execution.request():
+            return await execution.alone()
+
+    async def together(count):
+        return await asyncio.gather(*(one() for _ in range(count)))
+
+    assert asyncio.run(together(1)) == [True]
+    assert asyncio.run(together(3))[:2] == [False, False]
+
+
+@pytest.mark.parametrize(("rests", "alone"), [(0.0, False), (1e-3, True)])
+def test_a_request_is_not_alone_where_the_event_loop_never_rests(rests, alone):
+    execution = Execution(None, 1, 1)
+
+    async def one_after_the_other():
+        for _ in range(60):
+            with execution.request():
+                found = await execution.alone()
+            until = time.thread_time() + 1e-3
+            while time.thread_time() < until:
+                pass
+            time.sleep(rests)
+        return found
+
+    assert asyncio.run(one_after_the_other()) == alone
