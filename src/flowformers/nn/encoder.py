@@ -145,8 +145,8 @@ class Attention(Group):
         """Query, key and value, [b, N, s, D] each."""
         if len(parts) == 3:
             return [self._split(part, layout) for part in parts]
-        shape = [layout.batch, layout.length, 3, self._heads, self._width]
-        return tf.unstack(tf.transpose(tf.reshape(layout.unpack(parts[0]), shape), [2, 0, 3, 1, 4]))  # type: ignore[no-any-return]
+        three = layout.unpack(parts[0], 3, self._heads, self._width)
+        return tf.unstack(tf.transpose(three, [2, 0, 3, 1, 4]))  # type: ignore[no-any-return]
 
     def _softmax(self, scores: Tensor, bias: Tensor | None, training: bool) -> Tensor:
         # float32: half precision loses the small end of the softmax on long sequences.
@@ -157,14 +157,11 @@ class Attention(Group):
 
     def _split(self, x: Tensor, layout: Layout) -> Tensor:
         """[T, H] -> [B, N, S, D]."""
-        shape = [layout.batch, layout.length, self._heads, self._width]
-        return tf.transpose(tf.reshape(layout.unpack(x), shape), [0, 2, 1, 3])
+        return tf.transpose(layout.unpack(x, self._heads, self._width), [0, 2, 1, 3])
 
     def _join(self, context: Tensor, layout: Layout) -> Tensor:
         """[B, N, S, D] -> [T, H]."""
-        width = self._heads * self._width
-        joined = tf.reshape(tf.transpose(context, [0, 2, 1, 3]), [layout.batch, layout.length, width])
-        return tf.reshape(layout.pack(joined), [-1, width])
+        return layout.pack(tf.transpose(context, [0, 2, 1, 3]), self._heads * self._width)
 
 
 class Block(Group):

@@ -29,18 +29,18 @@ class Layout:
     length: Tensor | int
     slots: Tensor | None
 
-    def pack(self, x: Tensor) -> Tensor:
-        """x: [B, S, ...] with static axes behind S. Returns its kept positions, [T, ...]."""
-        flat = tf.reshape(x, [self.batch * self.length, *x.shape[2:]])
+    def pack(self, x: Tensor, *axes: int) -> Tensor:
+        """x: [B, S, ...] with static axes behind S. Returns the kept positions, [T, ...], or [T, *axes] if given."""
+        flat = tf.reshape(x, [self.batch * self.length, *(axes or x.shape[2:])])
         # gather_nd, not gather: its gradient is one dense scatter instead of IndexedSlices.
         return flat if self.slots is None else tf.gather_nd(flat, self.slots)
 
-    def unpack(self, x: Tensor) -> Tensor:
-        """x: [T, W] with a static width W. Returns [B, S, W], zeros where nothing was kept."""
+    def unpack(self, x: Tensor, *axes: int) -> Tensor:
+        """x: [T, W] with a static width W. Returns [B, S, W], or [B, S, *axes], with zeros where nothing was kept."""
         width = x.shape[-1]
         if self.slots is not None:
             x = tf.scatter_nd(self.slots, x, [self.batch * self.length, width])
-        return tf.reshape(x, [self.batch, self.length, width])
+        return tf.reshape(x, [self.batch, self.length, *(axes or [width])])
 
     def unpack_vector(self, x: Tensor) -> Tensor:
         """x: [T]. Returns [B, S], zeros where nothing was kept."""
