@@ -114,10 +114,14 @@ class _Context:
         """Ray's proxy holds the deadline; a replica does not hear of it."""
         return None
 
+    def set_trailing_metadata(self, trailing_metadata: Any) -> None:
+        """Ray adds its own to a list."""
+        self._context.set_trailing_metadata([*trailing_metadata])
+
     async def abort(self, code: Any, details: str = "", trailing_metadata: Any = ()) -> None:
         """End the call: Ray takes code and text from the context, and that it failed from an exception."""
         self._context.set_code(code)
         self._context.set_details(details)
         if trailing_metadata:
-            self._context.set_trailing_metadata([*trailing_metadata])
+            self.set_trailing_metadata(trailing_metadata)
         raise RuntimeError(details)
