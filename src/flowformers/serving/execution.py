@@ -14,7 +14,7 @@ from flowformers.errors import Kind, ServingError
 from flowformers.serving import calls, metrics
 
 Result = TypeVar("Result")
-RESTLESS = 0.8  # share of its time that a thread computes
+RESTLESS = 0.8  # the share of its time that the event loop computes where requests wait
 FADING = 0.9  # weight of what was before, at each request
 
 
@@ -36,7 +36,7 @@ class Execution:
             self._open -= 1
 
     async def alone(self) -> bool:
-        """Whether nobody waits while this request is answered: none is in flight beside it, nor as good as.
+        """Whether nobody waits while this request is answered: none is in flight beside it, or is about to be.
 
         gRPC takes requests one by one from a queue that can't be seen; where there is one, the event loop never rests.
         """

@@ -1,6 +1,6 @@
 """Whether a signature's runs are so short that the event loop should rather wait than change threads.
 
-A change costs 0.3 to 1 ms, which a client alone pays in full; among many clients it buys the other core.
+A change cost 1 ms on two slow cores, which a client alone pays in full; among many clients it buys the other core.
 """
 
 from __future__ import annotations

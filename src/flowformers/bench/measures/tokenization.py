@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from statistics import median
 from typing import Any
 
+from flowformers.bench.measures import load
 from flowformers.bench.measures.words import sentences, tokenizer_folder
 from flowformers.bench.records import Measure
 from flowformers.bench.setup import Setup
@@ -36,7 +36,8 @@ def _both(name: str, tokenizer: Any, texts: list[str], at_most: float) -> Iterat
         for number in range(CALLS):
             tokenizer(batches[number % len(batches)], padding=True, return_tensors="np")
 
-    inside, beside = _in_turn(run, library)
+    times = load.in_turn([run, library], rounds=RUNS, count=1)
+    inside, beside = (median(one) / (CALLS * BATCH) * 1e6 for one in times)
     yield Measure("tokenization", f"{name} in the graph, batch {BATCH}", inside, "µs a sentence", at_most=at_most)
     yield Measure("tokenization", f"{name} by tokenizers from Python", beside, "µs a sentence")
 
@@ -58,18 +59,6 @@ def _graph(tokenizer: Any, batches: list[list[str]]) -> Callable[[], Any]:
 
     function = tf.function(run, autograph=False)
     return lambda: function().numpy()
-
-
-def _in_turn(*actions: Callable[[], Any]) -> list[float]:
-    """Microseconds a sentence of each."""
-    times: list[list[float]] = [[] for _ in actions]
-    for number in range(-2, RUNS):  # two untimed
-        for action, found in zip(actions, times, strict=True):
-            start = time.perf_counter()
-            action()
-            if number >= 0:
-                found.append(time.perf_counter() - start)
-    return [median(one) / (CALLS * BATCH) * 1e6 for one in times]
 
 
 def _learnt(texts: list[str], folder: Path) -> Any:
