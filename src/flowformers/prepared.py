@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from contextvars import ContextVar
+from contextvars import ContextVar, copy_context
 from dataclasses import dataclass
 from typing import Any
 
@@ -74,11 +75,16 @@ class Prepared:
 
         def create() -> Any:
             with tf.device(device):
-                variable = tf.Variable(make(), trainable=False)
+                return tf.Variable(make(), trainable=False)
+
+        def create_apart() -> Any:
+            # tf.function traces a second time when it sees a variable being made; it looks at its own thread only.
+            with ThreadPoolExecutor(1) as thread:
+                variable = thread.submit(copy_context().run, create).result()
             self.variables.append(variable)
             return variable
 
-        return self.once(key, create)
+        return self.once(key, create_apart)
 
 
 _prepared: ContextVar[Prepared | None] = ContextVar("prepared", default=None)
