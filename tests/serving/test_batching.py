@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import operator
+import os
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -258,3 +259,27 @@ def test_too_many_requests_are_answered_at_once_and_told_to_come_back(tmp_path):
     refused = [(after, seconds) for status, after, seconds in answers if status == 429]
     assert refused
     assert all(after == "1" and seconds < 1 for after, seconds in refused)
+
+
+def test_a_graph_that_batches_by_itself_gets_enough_requests_at_one_time(tmp_path):
+    """Three times as many as a server of this machine runs at one time otherwise."""
+    rows = 12 * (os.cpu_count() or 1)
+
+    class Joining(tf.Module):
+        @tf.function(input_signature=[tf.TensorSpec([None], tf.float32, name="x")])
+        def sizes(self, x):
+            # Nothing is run before so many rows have come, or five seconds have gone by.
+            @tf.nondifferentiable_batch_function(1, rows, 5_000_000, autograph=False)
+            def together(x):
+                return tf.fill(tf.shape(x), tf.size(x))
+
+            return {"rows": together(x)}
+
+    model = Joining()
+    tf.saved_model.save(model, str(tmp_path / "m" / "1"), signatures={"serving_default": model.sizes})
+    with serve(tmp_path / "m", model_name="m") as server:
+        client = Client(server.rest_port, server.grpc_port)
+        with ThreadPoolExecutor(rows) as pool:
+            asked = [pool.submit(client.json, "/v1/models/m:predict", {"inputs": [1.0]}) for _ in range(rows)]
+            answers = [future.result() for future in asked]
+    assert answers == [(200, {"outputs": [rows]})] * rows

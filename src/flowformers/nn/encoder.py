@@ -21,6 +21,7 @@ from flowformers.nn.positions import Absolute, AfterPad
 from flowformers.nn.precision import HALF, Products, products
 from flowformers.nn.recomputing import dropout, recomputed
 from flowformers.nn.relative import RelativeBuckets
+from flowformers.nn.sharing import Shared
 from flowformers.types import Tensor
 
 Biases = Sequence[Tensor | None]  # for each bucket
@@ -246,6 +247,7 @@ class Encoder(Group):
     @precision.setter
     def precision(self, name: str) -> None:
         self._products, self._precision = products(name), name
+        self._shared: Shared | None = None
 
     def run(self, embedded: Tensor, packed: Packed, biases: Biases, *, collect: bool, training: bool) -> Encoded:
         """embedded: [T, H]. collect keeps every layer's states [B, S, H] and weights [B, N, S, S], of one bucket."""
@@ -259,13 +261,24 @@ class Encoder(Group):
             if training and self.gradient_checkpointing and not collect:
                 hidden = self._recomputed(block, hidden, packed, biases)
                 continue
-            hidden, weights = block.apply(hidden, packed, biases, self._products, training=training)
+            hidden, weights = self._one(block, hidden, packed, biases, training=training)
             if collect:
                 attentions.append(tf.cast(weights, embedded.dtype))
         hidden = tf.cast(hidden, embedded.dtype)
         if collect:
             states.append(layout.unpack(hidden))
         return Encoded(hidden, packed, tuple(states), tuple(attentions))
+
+    def _one(
+        self, block: Block, hidden: Tensor, packed: Packed, biases: Biases, *, training: bool
+    ) -> tuple[Tensor, Tensor]:
+        """See Block.apply."""
+        if not training and tf.executing_eagerly() and self._products.shareable:
+            if self._shared is None:
+                self._shared = Shared(block, partial(block.apply, products=self._products, training=False))
+            if self._shared.fits(block):
+                return self._shared.apply(block, hidden, packed, biases)
+        return block.apply(hidden, packed, biases, self._products, training=training)
 
     def _recomputed(self, block: Block, hidden: Tensor, packed: Packed, biases: Biases) -> Tensor:
         def body(hidden: Tensor, *given: Tensor) -> Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
@@ -17,6 +17,7 @@ from flowformers.types import Array, Tensor
 Initializer = Any  # keras.initializers.Initializer
 
 _skip_initialisation: ContextVar[bool] = ContextVar("skip_initialisation", default=False)
+_others: ContextVar[Mapping[tuple[int, str], Any] | None] = ContextVar("others", default=None)
 
 
 @contextmanager
@@ -27,6 +28,16 @@ def uninitialised() -> Iterator[None]:
         yield
     finally:
         _skip_initialisation.reset(token)
+
+
+@contextmanager
+def in_place_of(others: Mapping[tuple[int, str], Any]) -> Iterator[None]:
+    """Read other variables instead of the parts' own: by id of the part and name of the weight."""
+    token = _others.set(others)
+    try:
+        yield
+    finally:
+        _others.reset(token)
 
 
 def normal(stddev: float) -> Initializer:
@@ -55,7 +66,8 @@ class Part(keras.layers.Layer):  # type: ignore[misc]
 
     def read(self, name: str, dtype: Any = None) -> Tensor:
         """A weight as it enters an op, of its own dtype or the one given."""
-        value, store = getattr(self, name).value, prepared()
+        others, store = _others.get(), prepared()
+        value = getattr(self, name).value if others is None else others[id(self), name]
         as_it_is = dtype is None or value.dtype == dtype
         if store is not None and (store.form.constants or not as_it_is):
             return store.tensor((id(self), name, dtype), lambda: as_array(getattr(self, name), dtype))

@@ -42,6 +42,10 @@ class Products(Protocol):
     def joins(self) -> bool:
         """Whether several layers on the same x are cheaper as one product."""
 
+    @property
+    def shareable(self) -> bool:
+        """Whether layers of other weights can be run with what was traced of these."""
+
     def apply(self, layers: Sequence[Dense], x: Tensor) -> Tensor:
         """x: float [T, inputs]. Returns float [T, units * layers]."""
 
@@ -51,6 +55,8 @@ class Products(Protocol):
 
 class Plain:
     """In the dtype of x."""
+
+    shareable = True
 
     @property
     def joins(self) -> bool:
@@ -95,6 +101,7 @@ class Int8:
     """8-bit activations, 7-bit weights, 32-bit sums; float32 in and out. Weights are quantised at their first use."""
 
     joins = True
+    shareable = False  # kernels are quantised outside of the graph
 
     def __init__(self) -> None:
         self._weights: dict[Any, Quantised] = {}

@@ -76,13 +76,15 @@ def parameters_for(folder: Path, settings: Settings) -> BatchingParameters | Non
     return read_parameters(file) if file else BatchingParameters()
 
 
-def run_threads(settings: Settings) -> int:
-    """Requests that wait in TensorFlow's scheduler hold a thread each: enough for two batches, within reason."""
-    default = 4 * (os.cpu_count() or 1)
+def run_threads(settings: Settings, in_graph: int) -> int:
+    """Requests that wait in TensorFlow's scheduler hold a thread each: enough for two batches, within reason.
+
+    in_graph: rows of a batch that a loaded graph joins by itself; 0 where none does.
+    """
     if settings.enable_per_model_batching_parameters:
         return MOST_RUN_THREADS
-    if not settings.enable_batching:
-        return default
-    file = settings.batching_parameters_file
-    parameters = read_parameters(file) if file else BatchingParameters()
-    return max(default, min(2 * parameters.max_batch_size, MOST_RUN_THREADS))
+    rows = in_graph
+    if settings.enable_batching:
+        file = settings.batching_parameters_file
+        rows = max(rows, (read_parameters(file) if file else BatchingParameters()).max_batch_size)
+    return max(4 * (os.cpu_count() or 1), min(2 * rows, MOST_RUN_THREADS))

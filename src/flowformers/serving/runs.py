@@ -17,13 +17,18 @@ IN_CALLER = -1  # RunOptions.inter_op_thread_pool
 
 
 class Runs:
-    """A session and how long the runs of each signature take."""
+    """A session and how long the runs of each signature take.
+
+    batch_size: rows that the graph itself joins from concurrent runs; 0 where it does not.
+    """
 
     def __init__(self, session: Any, graph_def: Any) -> None:
         self._session = session
         self._tensors: dict[str, Any] = {}
         self._paces: dict[str, Pace] = {}
-        self._bounded = not any(UNBOUNDED.search(op) for op in _ops(graph_def))
+        nodes = _nodes(graph_def)
+        self._bounded = not any(UNBOUNDED.search(node.op) for node in nodes)
+        self.batch_size = max((_batch_size(node) for node in nodes if node.op == "BatchFunction"), default=0)
 
     def pace(self, signature_name: str) -> Pace:
         """How long the runs of a signature take."""
@@ -62,9 +67,14 @@ class Runs:
         self._tensors.clear()
 
 
-def _ops(graph_def: Any) -> set[str]:
-    nodes = {node.op for node in graph_def.node}
-    return nodes.union(*({node.op for node in function.node_def} for function in graph_def.library.function))
+def _nodes(graph_def: Any) -> list[Any]:
+    functions = graph_def.library.function
+    return [*graph_def.node, *(node for function in functions for node in function.node_def)]
+
+
+def _batch_size(node: Any) -> int:
+    allowed = node.attr["allowed_batch_sizes"].list.i  # the last is the limit, where large requests are split
+    return int(allowed[-1] if allowed else node.attr["max_batch_size"].i)
 
 
 def _rounded(milliseconds: int) -> int:

@@ -115,6 +115,11 @@ class Servable:
         """How long the runs of a signature take."""
         return self._runs.pace(signature_name)
 
+    @property
+    def batch_size(self) -> int:
+        """Rows that the graph itself joins from concurrent requests; 0 where it does not."""
+        return self._plain_runs.batch_size
+
     def warm_up(self, repeats: int = 1) -> int:
         """Run the requests in assets.extra; returns how many. Raises ServingError for one that fails (section 16)."""
         if isinstance(self._runs, Batcher):

@@ -1,4 +1,4 @@
-"""32 clients with one sentence each, over gRPC: requests run alone, and joined by the server into batches."""
+"""32 clients with one sentence each, over gRPC: run alone, joined by the server, and joined in the graph."""
 
 from __future__ import annotations
 
@@ -28,6 +28,8 @@ num_batch_threads { value: 1 }
 
 def measure(setup: Setup) -> Iterator[Measure]:
     """A BERT-base classifier; sentences of the lengths of movie reviews, each with an answer of its own."""
+    from flowformers.export import Batching, Graph
+
     setup.scratch.mkdir(parents=True, exist_ok=True)
     base = exports.classifier(setup.scratch / "base", SIZES)
     rows = [exports.row(length) for length in sentence_lengths()[: 8 * CLIENTS]]
@@ -40,6 +42,9 @@ def measure(setup: Setup) -> Iterator[Measure]:
     joined = yield from _served(setup, base, rows, "--enable_batching", *flags)
     yield Measure("batching", "--enable_batching over in this process", joined / limit, "x", at_least=0.95)
     yield Measure("batching", "--enable_batching over requests alone", joined / alone, "x", at_least=2.5)
+    own = exports.classifier(setup.scratch / "own", SIZES, graph=Graph(batching=Batching(max_batch_size=CLIENTS)))
+    inside = yield from _served(setup, own, rows, "export --batching")
+    yield Measure("batching", "export --batching over requests alone", inside / alone, "x", at_least=2.5)
 
 
 def _served(

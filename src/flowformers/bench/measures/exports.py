@@ -15,12 +15,12 @@ TINY = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "in
 SMALL = {"hidden_size": 384, "num_hidden_layers": 6, "num_attention_heads": 12, "intermediate_size": 1536}
 
 
-def classifier(out: Path, sizes: dict[str, int], *, tokenizer: Any = None) -> Path:
-    """Export a sequence classifier with random weights; the folder of its versions."""
+def classifier(out: Path, sizes: dict[str, int], **options: Any) -> Path:
+    """Export a sequence classifier with random weights; the folder of its versions. options: of save_pretrained."""
     from flowformers import BertConfig, TFBertForSequenceClassification
 
     model = TFBertForSequenceClassification(BertConfig(**sizes))
-    model.save_pretrained(out, saved_model=True, tokenizer=tokenizer)
+    model.save_pretrained(out, saved_model=True, **options)
     return out / "saved_model"
 
 
