@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
+from itertools import cycle
 from statistics import median
 from typing import Any
 
@@ -28,12 +28,15 @@ def measure(setup: Setup) -> Iterator[Measure]:
         call = load.rest_call(ports.rest)
         for batch, count in CALLS.items():
             batches = [texts[start : start + batch] for start in range(0, len(texts), batch)]
-            ways = {"text": lambda rows: call(_text(rows)), "ids": lambda rows: call(_ids(tokenizer, rows))}
-            times = _in_turn(ways, batches, count)
-            for way, value in times.items():
-                yield Measure("text", f"{way} over REST, batch {batch}, p50", value * 1000, "ms")
-            ratio = times["text"] / times["ids"]
-            yield Measure("text", f"text over ids, batch {batch}", ratio, "x", at_most=1.0)
+            strings, rows = cycle(batches), cycle(batches)
+            ways = [
+                lambda strings=strings: call(_text(next(strings))),
+                lambda rows=rows: call(_ids(tokenizer, next(rows))),
+            ]
+            text, ids = map(median, load.in_turn(ways, rounds=count, count=1))
+            yield Measure("text", f"text over REST, batch {batch}, p50", text * 1000, "ms")
+            yield Measure("text", f"ids over REST, batch {batch}, p50", ids * 1000, "ms")
+            yield Measure("text", f"text over ids, batch {batch}", text / ids, "x", at_most=1.0)
 
 
 def _text(rows: Sequence[str]) -> bytes:
@@ -43,16 +46,3 @@ def _text(rows: Sequence[str]) -> bytes:
 def _ids(tokenizer: Any, rows: Sequence[str]) -> bytes:
     encoded = tokenizer(list(rows), padding=True, truncation=True)
     return json.dumps({"inputs": {name: encoded[name] for name in tokenizer.model_input_names}}).encode()
-
-
-def _in_turn(
-    ways: Mapping[str, Callable[[Sequence[str]], object]], batches: Sequence[Sequence[str]], count: int
-) -> dict[str, float]:
-    times: dict[str, list[float]] = {way: [] for way in ways}
-    for number in range(-count // 10, count):
-        for way, action in ways.items():
-            start = time.perf_counter()
-            action(batches[number % len(batches)])
-            if number >= 0:
-                times[way].append(time.perf_counter() - start)
-    return {way: median(values) for way, values in times.items()}
