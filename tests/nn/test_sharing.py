@@ -85,3 +85,22 @@ def test_another_size_is_no_other_graph(model):
         for rows, length in ((2, 3), (3, 5), (4, 7), (5, LENGTH), (2, LENGTH)):
             model(np.ones((rows, length), np.int32))
     assert traced() == 1
+
+
+def test_whoever_wants_to_look_inside_gets_every_op(model, batch, monkeypatch):
+    seen = []
+    apply = type(model.bert.layer[0]).apply
+
+    def watched(block, hidden, *args, **kwargs):
+        seen.append(hidden.numpy())
+        return apply(block, hidden, *args, **kwargs)
+
+    monkeypatch.setattr(type(model.bert.layer[0]), "apply", watched)
+    before = tf.config.functions_run_eagerly()
+    tf.config.run_functions_eagerly(True)
+    try:
+        model(batch)
+        model(batch)
+    finally:
+        tf.config.run_functions_eagerly(before)
+    assert len(seen) == 4

@@ -273,7 +273,8 @@ class Encoder(Group):
         self, block: Block, hidden: Tensor, packed: Packed, biases: Biases, *, training: bool
     ) -> tuple[Tensor, Tensor]:
         """See Block.apply."""
-        if not training and tf.executing_eagerly() and self._products.shareable:
+        op_by_op = training or not tf.executing_eagerly() or tf.config.functions_run_eagerly()
+        if not op_by_op and self._products.shareable:
             if self._shared is None:
                 self._shared = Shared(block, partial(block.apply, products=self._products, training=False))
             if self._shared.fits(block):
