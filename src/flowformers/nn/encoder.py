@@ -276,7 +276,7 @@ class Encoder(Group):
         op_by_op = training or not tf.executing_eagerly() or tf.config.functions_run_eagerly()
         if not op_by_op and self._products.shareable:
             if self._shared is None:
-                self._shared = Shared(block, partial(block.apply, products=self._products, training=False))
+                self._shared = Shared(block, partial(Block.apply, products=self._products, training=False))
             if self._shared.fits(block):
                 return self._shared.apply(block, hidden, packed, biases)
         return block.apply(hidden, packed, biases, self._products, training=training)

@@ -12,22 +12,16 @@ from flowformers.nn.parts import Group, Part, in_place_of, walk
 from flowformers.types import Tensor
 
 Biases = Sequence[Tensor | None]
-# hidden, packed, biases -> hidden and attention weights, as Block.apply.
-Apply = Callable[[Tensor, Packed, Biases], tuple[Tensor, Tensor]]
+# block, hidden, packed, biases -> hidden and attention weights, as Block.apply.
+Apply = Callable[[Any, Tensor, Packed, Biases], tuple[Tensor, Tensor]]
 
 
 class Shared:
-    """One block traced once, to be run with the weights of any block that is built as it is."""
+    """One block traced, to be run with the weights of any block that is built as it is."""
 
     def __init__(self, block: Group, apply: Apply) -> None:
-        """apply: the block's own, with all that does not change from call to call."""
-        self._plan, keys = _plan(block), [(id(part), name) for _, part, name in _weights(block)]
-
-        def run(hidden: Tensor, weights: Sequence[Any], place: Any, biases: Biases) -> tuple[Tensor, Tensor]:
-            with in_place_of(dict(zip(keys, weights, strict=True))):
-                return apply(hidden, _packed(place), biases)
-
-        self._function = tf.function(run, autograph=False)
+        """apply: the blocks' own, with all that does not change from call to call."""
+        self._plan, self._apply = _plan(block), apply
         self._traced: dict[Any, Any] = {}
 
     def fits(self, block: Group) -> bool:
@@ -35,14 +29,26 @@ class Shared:
         return _plan(block) == self._plan
 
     def apply(self, block: Group, hidden: Tensor, packed: Packed, biases: Biases) -> tuple[Tensor, Tensor]:
-        """See Block.apply."""
-        weights = [part.read(name) for _, part, name in _weights(block)]
+        """See Block.apply. block: one that fits."""
         place, free = _place(packed), [tf.TensorSpec([None, hidden.shape[1]], hidden.dtype), *map(_free, biases)]
         key = (*free, *(bucket.layout.slots is None for bucket in packed.buckets))
         if key not in self._traced:
-            spec = tf.nest.map_structure(_any_rows, place)
-            self._traced[key] = self._function.get_concrete_function(free[0], weights, spec, free[1:])
+            self._traced[key] = self._trace(block, free, place)
+        weights = [part.read(name) for _, part, name in _weights(block)]
         return self._traced[key](hidden, weights, place, list(biases))  # type: ignore[no-any-return]
+
+    def _trace(self, block: Group, free: Sequence[Any], place: Any) -> Any:
+        """free: of the hidden states and the biases."""
+        parts = _weights(block)
+
+        def run(hidden: Tensor, weights: Sequence[Any], place: Any, biases: Biases) -> tuple[Tensor, Tensor]:
+            given = {(id(part), name): weight for (_, part, name), weight in zip(parts, weights, strict=True)}
+            with in_place_of(given):
+                return self._apply(block, hidden, _packed(place), biases)
+
+        weights = [part.read(name) for _, part, name in parts]
+        spec = tf.nest.map_structure(_any_rows, place)
+        return tf.function(run, autograph=False).get_concrete_function(free[0], weights, spec, free[1:])
 
 
 def _weights(block: Group) -> list[tuple[str, Part, str]]:
