@@ -67,6 +67,7 @@ def _place(packed: Packed) -> Any:
 
 
 def _packed(place: Any) -> Packed:
+    """The reverse of _place; `first` is empty, as no block reads it."""
     sizes, slots, tokens = place
     buckets = [Bucket(Layout(size[0], size[1], places)) for size, places in zip(sizes, slots, strict=True)]
     return Packed(buckets[0].layout, tf.constant([], tf.int32), buckets, tokens)

@@ -113,6 +113,11 @@ class Repository:
 
     # Configuration
 
+    def batch_size(self) -> int:
+        """The most rows that a graph of those loaded joins by itself; 0 where none does."""
+        with self._changed:
+            return max((entry.servable.batch_size for entry in self._entries() if entry.servable), default=0)
+
     def reload(self, configs: Sequence[ModelConfig]) -> None:
         """Serve exactly these models; returns when each that is new has a version available.
 
@@ -250,10 +255,6 @@ class Repository:
 
     def _entries(self) -> Iterator[Entry]:
         return (entry for model in self._models.values() for entry in model.entries.values())
-
-    def batch_size(self) -> int:
-        """The most rows that a graph of those loaded joins by itself; 0 where none does."""
-        return max((entry.servable.batch_size for entry in self._entries() if entry.servable), default=0)
 
     def _bring_up(self, model: Model, entry: Entry) -> None:
         version, name, began = entry.status.version, model.config.name, time.perf_counter()
