@@ -61,7 +61,7 @@ def of_path(path: str, given_id: str) -> Call:
 @contextmanager
 def observed(call: Call, headers: Mapping[str, str]) -> Iterator[Call]:
     """Count, time, trace and log what happens inside the block."""
-    in_flight = metrics.IN_FLIGHT.labels(call.protocol)
+    in_flight = metrics.in_flight(call.protocol)
     token = CURRENT.set(call)
     in_flight.inc()
     try:

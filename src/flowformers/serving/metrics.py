@@ -110,10 +110,22 @@ def _series(model: str, protocol: str, api: str, kind: Kind) -> _Series:
     )
 
 
+@cache
+def in_flight(protocol: str) -> Gauge:
+    """The gauge of REST or GRPC."""
+    return IN_FLIGHT.labels(protocol)
+
+
 def tokens(model: str, real: int, positions: int) -> None:
     """A request with so many real tokens among so many positions."""
-    TOKENS.labels(model).inc(real)
-    PADDING.labels(model).inc(positions - real)
+    counted, padded = _token_counters(model)
+    counted.inc(real)
+    padded.inc(positions - real)
+
+
+@cache
+def _token_counters(model: str) -> tuple[Counter, Counter]:
+    return TOKENS.labels(model), PADDING.labels(model)
 
 
 def batched(rows: int, batch: int) -> None:

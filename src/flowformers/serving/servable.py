@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -194,10 +195,15 @@ def _numpy_name(number: int) -> str:
 
 def _checked(name: str, array: Array, dtype: str) -> Array:
     """The array as it is fed. A wrong dtype is refused: TensorFlow would take it for bytes of another kind."""
-    got = "object" if array.dtype.kind in "OSU" else array.dtype.name
+    got = _name_of(array.dtype)
     if got != dtype:
         raise ServingError(Kind.INVALID_ARGUMENT, f"expected dtype {dtype} for input {name!r}; got {got}")
-    return np.ascontiguousarray(array).reshape(array.shape)
+    return array if array.flags.c_contiguous else array.copy()
+
+
+@lru_cache(64)  # NumPy spells a name anew each time
+def _name_of(dtype: Any) -> str:
+    return "object" if dtype.kind in "OSU" else str(dtype.name)
 
 
 def to_serving_error(error: Any) -> ServingError:

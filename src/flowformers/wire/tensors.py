@@ -40,13 +40,13 @@ PACKED = {"float_val": (b"\x2a", "<f4"), "double_val": (b"\x32", "<f8")}  # tag 
 
 def dtype_number(array: Array) -> int:
     """The DataType of an array; strings may be bytes, str or object arrays. Raises ServingError."""
-    if array.dtype.kind in "OSU":
+    if array.dtype in NUMBERS:
+        return NUMBERS[array.dtype]
+    if array.dtype.kind in "SU":
         return STRING
     if array.dtype.name == "bfloat16":
         return BFLOAT16
-    if array.dtype not in NUMBERS:
-        raise ServingError(Kind.UNIMPLEMENTED, f"tensors of dtype {array.dtype} can't be sent")
-    return NUMBERS[array.dtype]
+    raise ServingError(Kind.UNIMPLEMENTED, f"tensors of dtype {array.dtype} can't be sent")
 
 
 def to_proto(array: Array) -> Any:
@@ -107,21 +107,24 @@ def to_array(proto: Any, name: str) -> Array:
     number = proto.dtype
     if number not in DTYPES and number != BFLOAT16:
         raise _bad(name, f"dtype {number} is not supported")
-    shape = [dim.size for dim in proto.tensor_shape.dim]
-    if proto.tensor_shape.unknown_rank or any(size < 0 for size in shape):
-        raise _bad(name, f"shape {shape} is not fully known")
-    count = 1
-    for size in shape:
-        count *= size
-    # NumPy also refuses an empty array whose other dimensions multiply beyond 63 bits.
-    if math.prod(max(size, 1) for size in shape) >= 2**59 or len(shape) > 64:
-        raise _bad(name, f"shape {shape} is too large")
+    shape = _shape(name, proto.tensor_shape)
+    count = math.prod(shape)
     if number == STRING:
         return _strings(name, proto.string_val, count).reshape(shape)
     dtype = _bfloat16(name) if number == BFLOAT16 else np.dtype(DTYPES[number][1])
     if proto.tensor_content:
         return _content(name, proto.tensor_content, dtype, count).reshape(shape)
     return _fill(name, getattr(proto, _field(number)), number, dtype, count).reshape(shape)
+
+
+def _shape(name: str, proto: Any) -> list[int]:
+    shape = [dim.size for dim in proto.dim]
+    if proto.unknown_rank or min(shape, default=0) < 0:
+        raise _bad(name, f"shape {shape} is not fully known")
+    # NumPy also refuses an empty array whose other dimensions multiply beyond 63 bits.
+    if len(shape) > 64 or math.prod([size or 1 for size in shape]) >= 2**59:
+        raise _bad(name, f"shape {shape} is too large")
+    return shape
 
 
 def _bad(name: str, text: str) -> ServingError:
