@@ -77,10 +77,13 @@ def parameters_for(folder: Path, settings: Settings) -> BatchingParameters | Non
 
 
 def run_threads(settings: Settings, in_graph: int) -> int:
-    """Requests that wait in TensorFlow's scheduler hold a thread each: enough for two batches, within reason.
+    """The threads that run requests: as many as the settings say, else as many as batches need.
 
-    in_graph: rows of a batch that a loaded graph joins by itself; 0 where none does.
+    Requests that wait in TensorFlow's scheduler hold a thread each: enough for two batches, within reason. in_graph:
+    rows of a batch that a loaded graph joins by itself; 0 where none does.
     """
+    if given := settings.num_run_threads or max(settings.rest_api_num_threads, settings.grpc_max_threads):
+        return given
     if settings.enable_per_model_batching_parameters:
         return MOST_RUN_THREADS
     rows = in_graph

@@ -52,7 +52,8 @@ class Server:
     async def serve(self) -> None:
         """Serve until stop() is called, then answer what was accepted and return. Raises InvalidInput: port in use."""
         self._loop, self._stopping = asyncio.get_running_loop(), asyncio.Event()
-        settings, threads = self.settings, self._threads()
+        settings = self.settings
+        threads = run_threads(settings, self.repository.batch_size())
         with ThreadPoolExecutor(threads, thread_name_prefix="run") as executor:
             execution = Execution(executor, threads, settings.max_queued_requests)
             rest = bind(settings.host, settings.rest_api_port, "rest_api_port") if settings.rest_api_port else None
@@ -69,11 +70,6 @@ class Server:
             await self._stopping.wait()
             await asyncio.gather(*(drain() for drain in drains))
         self.repository.close()
-
-    def _threads(self) -> int:
-        given = self.settings.num_run_threads
-        given = given or max(self.settings.rest_api_num_threads, self.settings.grpc_max_threads)
-        return given or run_threads(self.settings, self.repository.batch_size())
 
     async def _open_rest(self, listening: socket.socket, execution: Execution) -> Callable[[], Awaitable[object]]:
         """Answer there; returns what drains and ends it."""

@@ -5,7 +5,6 @@ Each replica is the server without its ports: Ray's proxies have them, spread re
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -61,6 +60,7 @@ class Replica:
     """One copy of the models. The methods are the RPCs' names, as Ray wants them."""
 
     def __init__(self, settings: Mapping[str, Any]) -> None:
+        from flowformers.serving.batching_config import run_threads
         from flowformers.serving.dataplane import Dataplane
         from flowformers.serving.execution import Execution
         from flowformers.serving.grpc import GrpcApi
@@ -68,10 +68,10 @@ class Replica:
         from flowformers.serving.repository import Repository
 
         chosen = Settings(**settings)
-        threads = chosen.num_run_threads or 4 * (os.cpu_count() or 1)
-        execution = Execution(ThreadPoolExecutor(threads), threads, chosen.max_queued_requests)
         repository = Repository(chosen)
         repository.start()
+        threads = run_threads(chosen, repository.batch_size())
+        execution = Execution(ThreadPoolExecutor(threads), threads, chosen.max_queued_requests)
         dataplane = Dataplane(repository)
         self._grpc = GrpcApi(dataplane, execution)
         self.http_app = rest_app(dataplane, execution, chosen, repository.ready)
