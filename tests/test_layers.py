@@ -8,7 +8,7 @@ from pathlib import Path
 import flowformers
 
 ROOT = Path(flowformers.__file__).parent
-LEAVES = {"errors", "types", "progress", "prepared"}
+LEAVES = {"errors", "types", "progress", "prepared", "hub"}
 MAY = {
     "checkpoint": set(),
     "text": set(),

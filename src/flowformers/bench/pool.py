@@ -99,11 +99,11 @@ def start(peer: Peer, setup: Setup, truth: Sequence[Array]) -> Started:
         seconds = time.perf_counter() - begin
         difference = _difference(_answers(process, peer.name, setup), truth) if peer.answers else None
         _require_equal(peer, difference)
+        memory = process.ask("memory")
     except PeerUnavailable as error:
         if process is not None:
             process.close()
         return Started(None, Participant(peer.name, reason=str(error)))
-    memory = process.ask("memory")
     return Started(process, Participant(peer.name, versions=versions, difference=difference, start=seconds, **memory))
 
 

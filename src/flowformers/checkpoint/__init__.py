@@ -1,4 +1,4 @@
-"""A folder or Hub id -> tensors and back, in PyTorch's names and layout, without PyTorch and without TensorFlow."""
+"""A folder or Hub id -> tensors and back, in PyTorch's names and layout, without PyTorch."""
 
 from __future__ import annotations
 

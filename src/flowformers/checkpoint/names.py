@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
 
 HEAD_SCOPES = {"cls.predictions": "mlm___cls", "cls.seq_relationship": "nsp___cls"}
 LAST_FROM_TF = {"kernel": "weight", "embeddings": "weight", "gamma": "weight", "beta": "bias"}
@@ -15,7 +14,7 @@ LAYER = re.compile(r"\.(\d+)\.")
 
 @dataclass(frozen=True)
 class NameTable:
-    """Rows of our module path -> the checkpoint's, with {n} for a layer's number; read in both directions.
+    """Rows of our module path -> the checkpoint's, with {n} for a layer's number.
 
     prefix stands before every value ("bert"), except values that begin with "/".
     """
@@ -27,16 +26,6 @@ class NameTable:
         """The checkpoint's module path. Raises KeyError where no row matches."""
         row, number = _generalise(ours)
         return _absolute(self.prefix, self.rows[row]).replace("{n}", number)
-
-    def to_ours(self, file: str) -> str | None:
-        """Our module path, or None where no row matches."""
-        row, number = _generalise(file)
-        ours = self._reversed.get(row)
-        return None if ours is None else ours.replace("{n}", number)
-
-    @cached_property
-    def _reversed(self) -> dict[str, str]:
-        return {_absolute(self.prefix, theirs): ours for ours, theirs in self.rows.items()}
 
 
 def _absolute(prefix: str, value: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -66,8 +67,6 @@ class SafetensorsFile:
 
 def _header(path: Path) -> tuple[dict[str, dict[str, Any]], int]:
     """Entries by key, and where the data starts. The library has checked the file; it has no lazy read of bfloat16."""
-    import json
-
     with path.open("rb") as file:
         length = int.from_bytes(file.read(8), "little")
         entries = json.loads(file.read(length))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-OPTIONS = ("revision", "subfolder", "token", "cache_dir", "local_files_only")
+from flowformers.hub import OPTIONS
 
 
 def add_hub_options(parser: argparse.ArgumentParser) -> None:
@@ -14,10 +14,10 @@ def add_hub_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--revision", help="branch, tag or commit")
     group.add_argument("--subfolder", default="", help="folder inside the repository or checkpoint folder")
     group.add_argument("--token", help="for private repositories; HF_TOKEN otherwise")
-    group.add_argument("--cache_dir", help="where downloads are kept")
-    group.add_argument("--local_files_only", action="store_true", help="download nothing")
+    group.add_argument("--cache_dir", "--cache-dir", help="where downloads are kept")
+    group.add_argument("--local_files_only", "--local-files-only", action="store_true", help="download nothing")
 
 
 def hub_options(arguments: argparse.Namespace) -> dict[str, Any]:
     """The options given, as from_pretrained takes them."""
-    return {name: getattr(arguments, name) for name in OPTIONS if getattr(arguments, name)}
+    return {name: getattr(arguments, name) for name in OPTIONS if getattr(arguments, name, None)}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import dataclasses
 import hashlib
 import os
@@ -18,6 +19,8 @@ from flowformers.errors import InvalidInput, NotFound
 if TYPE_CHECKING:  # the commands' help is printed without TensorFlow
     from flowformers.export.graph import Attention
 
+# Names that TensorFlow is published under.
+TENSORFLOWS = ("tensorflow", "tensorflow-cpu", "tensorflow-macos", "tf-nightly")
 CONTENT = ("*.json", "*.safetensors", "*.bin", "*.h5", "*.ckpt.*", "*.txt", "*.model")
 
 
@@ -69,10 +72,10 @@ def _versions() -> str:
 
     from flowformers import __version__
 
-    try:
-        return f"flowformers {__version__}, TensorFlow {version('tensorflow')}"
-    except PackageNotFoundError:
-        return f"flowformers {__version__}, no TensorFlow"
+    for name in TENSORFLOWS:
+        with contextlib.suppress(PackageNotFoundError):
+            return f"flowformers {__version__}, TensorFlow {version(name)}"
+    return f"flowformers {__version__}, no TensorFlow"
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -154,11 +157,11 @@ def cache() -> Path:
 
 def content_key(folder: Path, options: str) -> str:
     """A key of every file's name and content, the options, and this version of flowformers and TensorFlow."""
-    from importlib.metadata import version
+    import tensorflow as tf
 
     from flowformers import __version__
 
-    digest = hashlib.sha256(f"{__version__} {version('tensorflow')} {options}".encode())
+    digest = hashlib.sha256(f"{__version__} {tf.__version__} {options}".encode())
     for path in sorted(path for pattern in CONTENT for path in (*folder.glob(pattern), *folder.glob(f"*/{pattern}"))):
         with path.open("rb") as file:
             digest.update(f"{path.relative_to(folder)}{hashlib.file_digest(file, 'sha256').hexdigest()}".encode())

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from flowformers import hub
 from flowformers.errors import InvalidInput
 from flowformers.text import families
 from flowformers.text.files import folder_of, read_json
@@ -28,9 +29,7 @@ class AutoTokenizer:
     @staticmethod
     def from_pretrained(name_or_path: str | Path, **kwargs: Any) -> PreTrainedTokenizerFast:
         """The tokenizer of a checkpoint; keywords as in PreTrainedTokenizerFast.from_pretrained."""
-        hub = ("subfolder", "revision", "token", "cache_dir", "local_files_only", "force_download")
-        options = {name: kwargs.pop(name) for name in hub if kwargs.get(name) is not None}
-        folder = folder_of(name_or_path, **options)
+        folder = folder_of(name_or_path, **hub.taken_from(kwargs))
         return tokenizer_class(folder).from_pretrained(folder, **kwargs)
 
 

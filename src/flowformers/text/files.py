@@ -6,7 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from flowformers.errors import ConfigError, NotFound
+from flowformers import hub
+from flowformers.errors import ConfigError
 
 NAMES = (
     "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.txt", "vocab.json", "merges.txt",
@@ -14,25 +15,9 @@ NAMES = (
 )  # fmt: skip
 
 
-def folder_of(name_or_path: str | Path, *, subfolder: str = "", **options: Any) -> Path:
-    """The folder that holds the files. options: revision, token, cache_dir, local_files_only, force_download.
-
-    Raises NotFound.
-    """
-    folder = Path(name_or_path).expanduser()
-    if folder.is_dir():
-        return folder / subfolder
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
-
-    patterns = [f"{subfolder}/{name}" if subfolder else name for name in NAMES]
-    try:
-        return Path(snapshot_download(str(name_or_path), allow_patterns=patterns, **options)) / subfolder
-    except (HfHubHTTPError, LocalEntryNotFoundError, HFValidationError, OSError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise NotFound(
-            f"expected a folder or a Hub id; there is no folder {name_or_path}, and the Hub: {reason}"
-        ) from error
+def folder_of(name_or_path: str | Path, **options: Any) -> Path:
+    """The folder that holds the files. options: those of hub.OPTIONS. Raises NotFound."""
+    return hub.folder_of(name_or_path, NAMES, **options)
 
 
 def read_json(path: Path) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Self
 
 from tokenizers import AddedToken, Tokenizer
 
+from flowformers import hub
 from flowformers.errors import ConfigError, InvalidInput, NotFound
 from flowformers.text.encoding import BatchEncoding, as_tensors
 from flowformers.text.files import folder_of, read_json
@@ -48,9 +49,7 @@ class PreTrainedTokenizerFast:
         kwargs: subfolder, revision, token, cache_dir, local_files_only, force_download; the rest overrides
         tokenizer_config.json (do_lower_case, model_max_length, ...).
         """
-        hub = ("subfolder", "revision", "token", "cache_dir", "local_files_only", "force_download")
-        options = {name: kwargs.pop(name) for name in hub if kwargs.get(name) is not None}
-        folder = folder_of(name_or_path, **options)
+        folder = folder_of(name_or_path, **hub.taken_from(kwargs))
         settings = read_json(folder / "special_tokens_map.json") | read_json(folder / "tokenizer_config.json") | kwargs
         return cls(cls._backend(folder, settings), settings)
 

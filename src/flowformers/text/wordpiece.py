@@ -13,6 +13,7 @@ from typing import Any
 from flowformers.errors import InvalidInput
 from flowformers.text import charmap
 from flowformers.text.charmap import SCALARS, blocks
+from flowformers.text.lookup import LONGEST
 from flowformers.text.reordering import Reordering, changed_characters, is_reordered, moved_marks
 from flowformers.text.rewriting import END, Marks, Spans, Step, Table, buffer, piece_model, tensorflow_text
 from flowformers.text.specials import AddedToken, added_tokens, valid_utf8
@@ -207,7 +208,7 @@ def _piece_model(
     size = max([*vocab.values(), *(token.id for token in tokens)]) + 1
     names = [f"\ue000\uf8ff{index}" for index in range(size)]
     for content, index in vocab.items():
-        if 0 < len(content.encode()) <= 200:  # the builder refuses more than 256 bytes
+        if 0 < len(content.encode()) <= LONGEST:
             names[index] = content
     for token in tokens:
         if token.content != unknown:

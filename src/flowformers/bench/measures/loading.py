@@ -24,7 +24,7 @@ def measure(setup: Setup) -> Iterator[Measure]:
     file = setup.model / "model.safetensors"
     size = file.stat().st_size
     _settle(TFBertModel)
-    peak, _ = _peak_growth(lambda: TFBertModel.from_pretrained(setup.model))
+    peak = _peak_growth(lambda: TFBertModel.from_pretrained(setup.model))
     yield Measure("loading", "peak memory beyond TensorFlow's own, over the file's size", peak / size, "x", at_most=2.2)
 
     def build() -> Any:
@@ -46,12 +46,14 @@ def _settle(cls: Any) -> None:
     gc.collect()
 
 
-def _peak_growth(action: Callable[[], Any]) -> tuple[int, Any]:
-    """Bytes that resident memory rose by at its highest during the action, and the action's result."""
+def _peak_growth(action: Callable[[], Any]) -> int:
+    """Bytes that resident memory rose by at its highest during the action."""
     CLEAR.write_text("5")  # the kernel's word for: forget the peak
     before = _status("VmRSS")
-    result = action()
-    return _status("VmHWM") - before, result
+    result = action()  # held until the peak is read
+    peak = _status("VmHWM") - before
+    del result
+    return peak
 
 
 def _status(name: str) -> int:

@@ -8,7 +8,6 @@ from statistics import median
 from flowformers.bench.peers import PEERS
 from flowformers.bench.records import Session
 from flowformers.bench.report.results import Outcome, dense_flops, flops
-from flowformers.bench.scenarios import SCENARIOS
 from flowformers.bench.statistics import geometric_mean
 from flowformers.bench.timing import DISTURBED
 
@@ -238,8 +237,3 @@ def grid(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """A Markdown table; every column but the first to the right."""
     line = ["---", *["---:"] * (len(header) - 1)]
     return "\n".join(f"| {' | '.join(cells)} |" for cells in (header, line, *rows))
-
-
-def titles() -> dict[str, str]:
-    """Scenario -> title."""
-    return {name: scenario.title for name, scenario in SCENARIOS.items()}
