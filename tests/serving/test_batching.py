@@ -1,4 +1,4 @@
-"""Batching joins requests and never changes an answer. "protocol N" names a section of the TF Serving protocol."""
+"""Batching joins requests and never changes an answer. "protocol N" is a section of docs/protocol.md."""
 
 from __future__ import annotations
 

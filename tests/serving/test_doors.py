@@ -1,6 +1,6 @@
 """Who may come in and how: TLS, API keys, Unix sockets, health, reflection, and limits on what a client may do.
 
-"protocol N" names a section of the facts about TensorFlow Serving's protocol.
+"protocol N" is a section of docs/protocol.md.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What those who run the server see. "protocol N" names a section of the TF Serving protocol."""
+"""What those who run the server see. "protocol N" is a section of docs/protocol.md."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""The life of models and versions, with a loader that fails on demand. "protocol N" names a section of the
-TF Serving protocol."""
+"""The life of models and versions, with a loader that fails on demand. "protocol N" is a section of
+docs/protocol.md."""
 
 from __future__ import annotations
 

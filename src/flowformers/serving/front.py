@@ -1,4 +1,4 @@
-"""The HTTP front door: an ASGI application that takes whole requests to the REST API (TF Serving protocol, 2 and 3)."""
+"""The HTTP front door: an ASGI application in front of the REST APIs (TF Serving protocol, sections 2 and 3)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""For those who run the server: /healthz, /readyz, /metrics, and TensorFlow Serving's metrics at their path (17)."""
+"""/healthz, /readyz, /metrics, and TensorFlow Serving's metrics at their path (TF Serving protocol, section 17)."""
 
 from __future__ import annotations
 

@@ -38,7 +38,7 @@ def read_tls(path: Path) -> Tls:
 
 
 def http_context(tls: Tls, path: Path) -> ssl.SSLContext:
-    """The context of an HTTPS server. Raises InvalidInput that names the file for PEM texts that are none."""
+    """The context of an HTTPS server. Raises InvalidInput that names the file for PEM texts that are not valid."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     try:
         with tempfile.NamedTemporaryFile(suffix=".pem") as file:  # the ssl module reads keys from files only
@@ -70,7 +70,7 @@ class ApiKeys:
 
 
 def read_api_keys(path: Path | None) -> ApiKeys:
-    """One key a line; blank lines and lines with # are none. Raises NotFound, InvalidInput for a file without keys."""
+    """One key a line; blank and # lines are skipped. Raises NotFound, InvalidInput for a file without keys."""
     if path is None:
         return ApiKeys([])
     if not path.is_file():
