@@ -79,6 +79,15 @@ def test_an_int8_product_of_a_row_is_the_same_to_the_bit_whatever_the_other_rows
         np.testing.assert_array_equal(Int8().apply([layer], tf.constant(x[row : row + 1]))[0], together[row])
 
 
+def test_a_layer_that_takes_a_freed_ones_place_answers_with_its_own_weights():
+    int8, x = Int8(), tf.ones([1, 4])
+
+    def product(number):
+        return float(int8.apply([dense(np.full((4, 1), number), np.zeros(1))], x)[0, 0])
+
+    assert [round(product(number)) for number in range(1, 100)] == [4 * number for number in range(1, 100)]
+
+
 # int8: float32 sums in attention and layer norms, taken in another order, now and then round to the next step.
 @pytest.mark.parametrize(("precision", "tolerance"), [("fp32", 1e-5), ("int8", 1e-3)])
 def test_neighbours_never_change_an_answer_beyond_rounding(encoder, precision, tolerance):
