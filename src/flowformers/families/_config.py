@@ -8,7 +8,9 @@ from copy import deepcopy
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
+from flowformers import checkpoint
 from flowformers.errors import ConfigError, NotFound
+from flowformers.families._hub import hub_options
 
 COMMON: Mapping[str, Any] = {
     "output_attentions": False,
@@ -122,9 +124,13 @@ class PretrainedConfig:
         return cls(**{cls.attribute_map.get(name, name): value for name, value in (known | changes).items()})
 
     @classmethod
-    def from_pretrained(cls, folder: str | Path, **changes: Any) -> Self:
-        """Read folder/config.json."""
-        return cls.from_dict(read_config(Path(folder)), **changes)
+    def from_pretrained(cls, name_or_path: str | Path, **changes: Any) -> Self:
+        """Read the config.json of a folder or Hub id; keywords that are none of the Hub's change fields.
+
+        Raises NotFound or ConfigError.
+        """
+        hub = hub_options(changes)
+        return cls.from_dict(read_config(checkpoint.resolve(name_or_path, **hub)), **changes)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, PretrainedConfig) and self.to_dict() == other.to_dict()
