@@ -15,6 +15,7 @@ from flowformers import checkpoint
 from flowformers.errors import CheckpointError, ConfigError, InvalidInput, NotFound
 from flowformers.families._hub import hub_options
 from flowformers.heads.sentence import Normalize, Pooling, Projection
+from flowformers.models.fitting import forget_traced
 from flowformers.models.saving import SavedModelOptions, check_options
 from flowformers.text import AutoTokenizer
 from flowformers.types import Array, Tensor
@@ -68,6 +69,7 @@ class TFSentenceEncoder(keras.Model):  # type: ignore[misc]
     @precision.setter
     def precision(self, name: str) -> None:
         self.transformer.precision = name
+        forget_traced(self)
         self._compiled = tf.function(self.call, reduce_retracing=True)
 
     def call(self, inputs: Mapping[str, Tensor], training: bool = False) -> dict[str, Tensor]:
