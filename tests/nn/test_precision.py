@@ -119,8 +119,10 @@ def test_an_unknown_precision_is_an_error(tmp_path, classifier):
 
 
 def test_export_writes_what_the_precision_changed_and_its_accuracy(tmp_path, minilm, capsys):
+    """With as many labels as there are tokens in the longer text, and outputs whose first axis is not the texts'."""
     source = tmp_path / "source"
-    flowformers.TFBertForSequenceClassification(tiny_config(vocab_size=30522)).save_pretrained(source)
+    config = tiny_config(vocab_size=30522, num_labels=4, output_hidden_states=True, output_attentions=True)
+    flowformers.TFBertForSequenceClassification(config).save_pretrained(source)
     flowformers.AutoTokenizer.from_pretrained(minilm).save_pretrained(source)
     (tmp_path / "texts.tsv").write_text("good\tLABEL_1\nbad film\tLABEL_0\n")
     words = ["export", str(source), str(tmp_path / "out"), "--precision", "int8", "--no-text"]
@@ -128,6 +130,7 @@ def test_export_writes_what_the_precision_changed_and_its_accuracy(tmp_path, min
     report = json.loads((tmp_path / "out/saved_model/1/assets.extra/precision.json").read_text())
     assert report["precision"] == "int8"
     assert report["texts"] == 2
+    assert set(report["outputs"]) == {"logits", "hidden_states", "attentions"}
     assert 0 < report["outputs"]["logits"]["max_difference"] < 0.01
     assert set(report["accuracy"]) == {"fp32", "int8"}
 
