@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 import flowformers
-from flowformers.errors import InvalidInput, NotFound
+from flowformers.errors import ConfigError, InvalidInput, NotFound
 from tests.conftest import tiny_config
 
 COMMIT = "0" * 40
@@ -57,3 +59,20 @@ def test_the_token_may_have_its_old_name(cache, monkeypatch):
 def test_proxies_are_refused_with_what_to_do_instead(cache):
     with pytest.raises(InvalidInput, match="HTTPS_PROXY"):
         flowformers.TFBertModel.from_pretrained("owner/tiny", **cache, proxies={"https": "proxy:3128"})
+
+
+def test_labels_that_contradict_their_number_are_refused():
+    with pytest.raises(ConfigError, match="num_labels 2, as id2label has; got 3"):
+        tiny_config(num_labels=3, id2label={0: "no", 1: "yes"})
+
+
+def test_a_config_file_may_hold_labels_and_their_number(tmp_path):
+    fields = tiny_config(id2label={0: "no", 1: "yes"}).to_dict() | {"num_labels": 2}
+    (tmp_path / "config.json").write_text(json.dumps(fields))
+
+    def labels(**changes):
+        return list(flowformers.BertConfig.from_pretrained(tmp_path, **changes).id2label.values())
+
+    assert labels() == labels(num_labels=2) == ["no", "yes"]
+    assert labels(num_labels=3) == ["LABEL_0", "LABEL_1", "LABEL_2"]
+    assert labels(id2label={0: "a", 1: "b", 2: "c"}) == ["a", "b", "c"]

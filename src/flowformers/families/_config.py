@@ -52,7 +52,9 @@ class PretrainedConfig:
     @staticmethod
     def _labels(given: dict[str, Any]) -> dict[int, str]:
         count, labels = given.pop("num_labels", None), given.pop("id2label", None)
-        if labels is not None and (count is None or count == len(labels)):
+        if labels is not None:
+            if count not in (None, len(labels)):
+                raise ConfigError(f"expected num_labels {len(labels)}, as id2label has; got {count}. Give one of them")
             return {int(index): str(label) for index, label in labels.items()}
         given.pop("label2id", None)
         return {index: f"LABEL_{index}" for index in range(2 if count is None else int(count))}
@@ -116,10 +118,10 @@ class PretrainedConfig:
     def from_dict(cls, fields: Mapping[str, Any], **changes: Any) -> Self:
         """A config from the content of config.json; changes override it."""
         known = dict(fields)
-        if "num_labels" in changes and "id2label" not in changes and changes["num_labels"] != cls(**known).num_labels:
+        if "num_labels" in changes or "id2label" in changes:
+            known.pop("num_labels", None)
+        if "id2label" in changes or changes.get("num_labels") not in (None, cls(**known).num_labels):
             known.pop("id2label", None)
-            known.pop("label2id", None)
-        if "id2label" in changes and "label2id" not in changes:
             known.pop("label2id", None)
         return cls(**{cls.attribute_map.get(name, name): value for name, value in (known | changes).items()})
 
