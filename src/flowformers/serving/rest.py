@@ -70,6 +70,12 @@ class RestApi:
         """Whether a path needs no API key."""
         return False
 
+    def names(self, path: str) -> tuple[str, str]:
+        """The model and the verb, which is "" for status and metadata."""
+        found = INFER.fullmatch(path) or METADATA.fullmatch(path) or STATUS.fullmatch(path)
+        verb = found.groupdict().get("verb", "") if found else ""
+        return unquote(found["name"]) if found else "", verb if verb in self._verbs else ""
+
     def refuse(self, error: FlowformersError) -> Response:
         """The error in this protocol's form."""
         return error_response(error.kind, str(error))
