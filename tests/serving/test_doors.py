@@ -412,6 +412,32 @@ def test_a_connection_without_progress_is_closed(base, part):  # protocol 3
         assert time.monotonic() - begun < 5
 
 
+def test_a_limit_of_0_is_none(base):  # protocol 12
+    names = ("max_request_body_bytes", "max_header_bytes", "max_connections", "max_queued_requests", "idle_seconds")
+    limits = dict.fromkeys([*names, "rest_api_timeout_in_ms"], 0)
+    with opened(base, num_run_threads=1, **limits) as server:
+        connection = http.client.HTTPConnection("127.0.0.1", server.rest_port)
+        for _ in range(2):
+            connection.request("POST", PREDICT, json.dumps(BODY))
+            answer = connection.getresponse()
+            assert (answer.status, json.loads(answer.read())) == (200, {"predictions": [0.5]})
+            assert connection.sock is not None, "the connection was closed"
+            time.sleep(0.1)
+        connection.close()
+
+
+def test_any_number_may_wait_where_the_queue_has_no_limit(base):
+    with opened(base, num_run_threads=1, max_queued_requests=0) as server:
+        client, made = Client(server.rest_port, server.grpc_port), request()
+        made.model_spec.signature_name = "slow"
+        made.inputs["x"].CopyFrom(tf.make_tensor_proto(np.float64([1])))
+        with client.channel() as plain:
+            busy = prediction_service_pb2_grpc.PredictionServiceStub(plain).Predict.future(made, timeout=0.8)
+            time.sleep(0.3)
+            assert client.json(PREDICT, BODY)[0] == 200
+            assert busy.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+
+
 def test_an_expectation_that_nobody_knows_is_a_417(arithmetic):  # protocol 3
     head = b"POST %s HTTP/1.1\r\nHost: a\r\nExpect: tea\r\nContent-Length: 0\r\n\r\n" % PREDICT.encode()
     assert b" 417 " in talk(arithmetic.rest_port, head)

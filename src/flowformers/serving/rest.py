@@ -32,13 +32,15 @@ JSON: Headers = ((b"content-type", b"application/json"),)
 
 @dataclass(frozen=True)
 class Request:
-    """What a client sent. path: as on the wire, query included: names are decoded after matching."""
+    """What a client sent. path: as on the wire, query included: names are decoded after matching. deadline: on
+    time.monotonic's clock, None is none.
+    """
 
     method: str
     path: str
     body: bytes
     gzip: bool
-    deadline: float
+    deadline: float | None
     headers: Headers = ()
 
     def header(self, name: bytes) -> bytes:
@@ -151,9 +153,9 @@ class RestApi:
 SIGNATURE = re.compile(rb'"signature_name"\s*:\s*"([\x20-\x7e]*?)"')
 
 
-def deadline_in(milliseconds: int) -> float:
-    """A time on time.monotonic's clock."""
-    return time.monotonic() + milliseconds / 1000
+def deadline_in(milliseconds: int) -> float | None:
+    """A time on time.monotonic's clock; None for 0, which is no limit to TensorFlow's run either."""
+    return time.monotonic() + milliseconds / 1000 if milliseconds else None
 
 
 def mistake(error: Exception) -> ServingError:
