@@ -27,15 +27,14 @@ from flowformers.serving.operations import monitoring_path, routes
 from flowformers.serving.protocols import add_open_inference, rest_app
 from flowformers.serving.repository import Repository
 from flowformers.serving.settings import Settings
-from flowformers.serving.storage import require_versions
+from flowformers.serving.storage import require_model
 
 
 class Server:
     """Both ports over one repository. `rest_port` and `grpc_port` are known once it is ready; 0 where one is off."""
 
     def __init__(self, settings: Settings) -> None:
-        if settings.model_config_file is None and settings.model_base_path is not None:
-            require_versions(settings.model_base_path)
+        require_model(settings)
         self.settings = settings
         self.repository = Repository(settings)
         self.dataplane = Dataplane(self.repository, check_method_names=settings.enable_signature_method_name_check)
