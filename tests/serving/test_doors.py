@@ -197,6 +197,20 @@ def test_without_a_key_nothing_is_answered_but_health(base, tmp_path):
         assert health(client, "") == health_pb2.HealthCheckResponse.SERVING
 
 
+def test_probes_and_metrics_need_no_key_and_readiness_lists_models_only_for_one(base, tmp_path):
+    (tmp_path / "keys").write_text("first\n")
+    (tmp_path / "monitoring").write_text("prometheus_config { enable: true }")
+    with opened(base, api_key_file=tmp_path / "keys", monitoring_config_file=tmp_path / "monitoring") as server:
+        client = Client(server.rest_port, server.grpc_port)
+        for path in ("/healthz", "/v2/health/live", "/v2/health/ready", "/metrics", "/monitoring/prometheus/metrics"):
+            assert client.http(path).status == 200, path
+        assert client.json("/readyz") == (200, {"status": "ready"})
+        for headers in ({"Authorization": "Bearer first"}, {"X-Api-Key": "first"}):
+            assert client.json("/readyz", headers=headers) == (200, {"status": "ready", "versions": {"math": [1]}})
+        for path in ("/v2", "/v2/models/math", "/v1/models/math", "/v1/models/math/metadata"):
+            assert client.http(path).status == 401, path
+
+
 def test_a_file_without_keys_ends_the_start(base, tmp_path):
     (tmp_path / "keys").write_text("\n# none yet\n")
     with pytest.raises(InvalidInput, match="it has none"), opened(base, api_key_file=tmp_path / "keys"):

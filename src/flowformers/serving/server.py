@@ -26,6 +26,7 @@ from flowformers.serving.http import HttpServer, bind
 from flowformers.serving.operations import monitoring_path, routes
 from flowformers.serving.protocols import add_open_inference, rest_app
 from flowformers.serving.repository import Repository
+from flowformers.serving.security import read_api_keys
 from flowformers.serving.settings import Settings
 from flowformers.serving.storage import require_model
 
@@ -74,7 +75,8 @@ class Server:
         """Answer there; returns what drains and ends it."""
         assert self._stopping is not None
         monitoring = monitoring_path(self.settings.monitoring_config_file)
-        others = routes(self.repository, self._stopping.is_set, monitoring)
+        keys = read_api_keys(self.settings.api_key_file)
+        others = routes(self.repository, self._stopping.is_set, monitoring, keys)
         http = HttpServer(rest_app(self.dataplane, execution, self.settings, self.welcomes, others), self.settings)
         running = asyncio.create_task(http.serve(sockets=[listening]))
         while not http.started and not running.done():
