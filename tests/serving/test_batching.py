@@ -13,7 +13,7 @@ import pytest
 import tensorflow as tf
 
 from flowformers.errors import InvalidInput, Kind, ServingError
-from flowformers.serving import Settings
+from flowformers.serving import Settings, batching
 from flowformers.serving.batching_config import read_parameters
 from flowformers.serving.servable import Servable
 from tests.serving.conftest import Arithmetic, Client, serve
@@ -130,6 +130,28 @@ def test_strings_and_equal_shapes_run_in_one_batch(both):  # protocol 15
     words = np.array([b"a", b"b", b"c"], object)
     found = together([lambda i=i: run(joined, "text", text=words[i : i + 1]) for i in range(3)])
     assert [int(answer["id"][0]) for answer in found] == [1, 2, -1]
+
+
+def test_first_requests_of_two_signatures_build_their_queues_one_after_another(saved, monkeypatch):
+    """They add to one graph, which is not for two threads."""
+    servable = Servable(saved / "1", 1, Settings(enable_batching=True))
+    building, most, build = [], [], batching.as_function
+
+    def watched(*given):
+        building.append(given)
+        most.append(len(building))
+        time.sleep(0.1)
+        try:
+            return build(*given)
+        finally:
+            building.pop()
+
+    monkeypatch.setattr(batching, "as_function", watched)
+    x = np.ones((1, 3), np.float32)
+    found = together([lambda name=name: run(servable, name, outputs=["total"], x=x) for name in ("size", "total")])
+    assert [answer["total"].tolist() for answer in found] == [[3], [3]]
+    assert most == [1, 1]
+    servable.close()
 
 
 def test_different_shapes_without_a_mask_do_not_meet(both):  # protocol 15

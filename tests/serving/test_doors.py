@@ -197,6 +197,20 @@ def test_without_a_key_nothing_is_answered_but_health(base, tmp_path):
         assert health(client, "") == health_pb2.HealthCheckResponse.SERVING
 
 
+def test_probes_and_metrics_need_no_key_and_readiness_lists_models_only_for_one(base, tmp_path):
+    (tmp_path / "keys").write_text("first\n")
+    (tmp_path / "monitoring").write_text("prometheus_config { enable: true }")
+    with opened(base, api_key_file=tmp_path / "keys", monitoring_config_file=tmp_path / "monitoring") as server:
+        client = Client(server.rest_port, server.grpc_port)
+        for path in ("/healthz", "/v2/health/live", "/v2/health/ready", "/metrics", "/monitoring/prometheus/metrics"):
+            assert client.http(path).status == 200, path
+        assert client.json("/readyz") == (200, {"status": "ready"})
+        for headers in ({"Authorization": "Bearer first"}, {"X-Api-Key": "first"}):
+            assert client.json("/readyz", headers=headers) == (200, {"status": "ready", "versions": {"math": [1]}})
+        for path in ("/v2", "/v2/models/math", "/v1/models/math", "/v1/models/math/metadata"):
+            assert client.http(path).status == 401, path
+
+
 def test_a_file_without_keys_ends_the_start(base, tmp_path):
     (tmp_path / "keys").write_text("\n# none yet\n")
     with pytest.raises(InvalidInput, match="it has none"), opened(base, api_key_file=tmp_path / "keys"):
@@ -410,6 +424,32 @@ def test_a_connection_without_progress_is_closed(base, part):  # protocol 3
         begun = time.monotonic()
         assert talk(server.rest_port, part) == b""
         assert time.monotonic() - begun < 5
+
+
+def test_a_limit_of_0_is_none(base):  # protocol 12
+    names = ("max_request_body_bytes", "max_header_bytes", "max_connections", "max_queued_requests", "idle_seconds")
+    limits = dict.fromkeys([*names, "rest_api_timeout_in_ms"], 0)
+    with opened(base, num_run_threads=1, **limits) as server:
+        connection = http.client.HTTPConnection("127.0.0.1", server.rest_port)
+        for _ in range(2):
+            connection.request("POST", PREDICT, json.dumps(BODY))
+            answer = connection.getresponse()
+            assert (answer.status, json.loads(answer.read())) == (200, {"predictions": [0.5]})
+            assert connection.sock is not None, "the connection was closed"
+            time.sleep(0.1)
+        connection.close()
+
+
+def test_any_number_may_wait_where_the_queue_has_no_limit(base):
+    with opened(base, num_run_threads=1, max_queued_requests=0) as server:
+        client, made = Client(server.rest_port, server.grpc_port), request()
+        made.model_spec.signature_name = "slow"
+        made.inputs["x"].CopyFrom(tf.make_tensor_proto(np.float64([1])))
+        with client.channel() as plain:
+            busy = prediction_service_pb2_grpc.PredictionServiceStub(plain).Predict.future(made, timeout=0.8)
+            time.sleep(0.3)
+            assert client.json(PREDICT, BODY)[0] == 200
+            assert busy.code() is grpc.StatusCode.DEADLINE_EXCEEDED
 
 
 def test_an_expectation_that_nobody_knows_is_a_417(arithmetic):  # protocol 3

@@ -35,8 +35,9 @@ class Batcher:
 
     def __init__(self, runs: Runs, session: Any, parameters: BatchingParameters) -> None:
         self._runs, self._session, self._parameters = runs, session, parameters
-        self._families: dict[tuple[str, ...], Family] = {}
-        self._lock = threading.Lock()
+        self._groups: dict[tuple[str, ...], QueueGroup] = {}
+        # One for all: they add nodes to one graph, and building a graph is for one thread at a time.
+        self._building = threading.Lock()
 
     def pace(self, signature_name: str) -> Pace:
         """One that never knows a short run: waiting for a batch is not for the caller's thread."""
@@ -76,17 +77,18 @@ class Batcher:
 
     def _queue(self, feeds: Tensors, fetches: Sequence[str]) -> Queue | None:
         key = (*feeds, "", *fetches)
-        family = self._families.get(key)
-        if family is None:
-            with self._lock:
-                family = self._families.get(key)
-                if family is None:
-                    family = self._families[key] = self._family(feeds, fetches, f"{len(self._families)}")
-        return family.queue(feeds)
+        group = self._groups.get(key)
+        if group is None:
+            with self._building:
+                group = self._groups.get(key)
+                if group is None:
+                    group = self._groups[key] = self._group(feeds, fetches, f"{len(self._groups)}")
+        return group.queue(feeds)
 
-    def _family(self, feeds: Tensors, fetches: Sequence[str], name: str) -> Family:
+    def _group(self, feeds: Tensors, fetches: Sequence[str], name: str) -> QueueGroup:
         padding = find_padding(self._runs, feeds, fetches)
-        return Family(self._session, self._runs, self._parameters, tuple(feeds), tuple(fetches), padding, name)
+        names = tuple(feeds), tuple(fetches)
+        return QueueGroup(self._session, self._runs, self._parameters, self._building, *names, padding, name)
 
 
 def _common_rows(feeds: Tensors) -> int | None:
@@ -96,7 +98,7 @@ def _common_rows(feeds: Tensors) -> int | None:
     return size or None
 
 
-class Family:
+class QueueGroup:
     """The queues of one set of inputs and outputs: one for all rows that can be padded, else one for each shape."""
 
     def __init__(
@@ -104,15 +106,15 @@ class Family:
         session: Any,
         runs: Runs,
         parameters: BatchingParameters,
+        building: threading.Lock,
         feeds: tuple[str, ...],
         fetches: tuple[str, ...],
         padding: Padding | None,
         name: str,
     ) -> None:
-        self._session, self._runs, self._parameters = session, runs, parameters
+        self._session, self._runs, self._parameters, self._building = session, runs, parameters, building
         self._feeds, self._fetches, self._padding, self._name = feeds, fetches, padding, name
         self._queues: dict[object, Queue] = {}
-        self._lock = threading.Lock()
 
     def queue(self, feeds: Tensors) -> Queue | None:
         """None where there are too many shapes already."""
@@ -120,7 +122,7 @@ class Family:
         key = "padded" if padded else tuple(feeds[name].shape[1:] for name in self._feeds)
         found = self._queues.get(key)
         if found is None and len(self._queues) < MOST_QUEUES:
-            with self._lock:
+            with self._building:
                 found = self._queues.get(key)
                 if found is None:
                     found = self._queues[key] = self._make(self._padding if padded else None)

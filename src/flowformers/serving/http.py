@@ -16,6 +16,8 @@ from flowformers.errors import InvalidInput
 from flowformers.serving.security import http_context, read_tls
 from flowformers.serving.settings import Settings
 
+NEVER = 2**31 - 1  # seconds: uvicorn takes 0 for at once
+
 
 class HttpServer(uvicorn.Server):
     """uvicorn without its own signal handlers: one handler drains both ports."""
@@ -32,7 +34,7 @@ class HttpServer(uvicorn.Server):
                 proxy_headers=False,
                 lifespan="off",
                 limit_concurrency=settings.max_connections or None,
-                timeout_keep_alive=settings.idle_seconds,
+                timeout_keep_alive=settings.idle_seconds or NEVER,
                 timeout_graceful_shutdown=int(settings.drain_seconds),
             )
         )

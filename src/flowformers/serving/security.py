@@ -5,8 +5,10 @@ from __future__ import annotations
 import hmac
 import ssl
 import tempfile
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from flowformers.errors import InvalidInput, NotFound
 from flowformers.serving.model_config import read_text_proto
@@ -67,6 +69,11 @@ class ApiKeys:
         scheme, _, bearer = authorization.partition(b" ")
         given = [api_key, bearer.strip() if scheme.lower() == b"bearer" else b""]
         return any(hmac.compare_digest(key, one) for key in self._keys for one in given)
+
+    def allow_metadata(self, metadata: Iterable[tuple[str, Any]]) -> bool:
+        """The same for the metadata of a gRPC call."""
+        given = {name: value.encode() for name, value in metadata if isinstance(value, str)}
+        return self.allow(given.get("authorization", b""), given.get("x-api-key", b""))
 
 
 def read_api_keys(path: Path | None) -> ApiKeys:
