@@ -77,7 +77,8 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        self._head_bytes, self._in_head, self._awaited, self._shared = 0, True, True, False
+        self._head_bytes, self._in_head, self._awaited = 0, True, True
+        self._shared = self._refused = False
         self._progress, self._unsent = self.loop.time(), 0
         self._watch = self.loop.call_later(self.idle_seconds, self._look) if self.idle_seconds else None
 
@@ -87,6 +88,8 @@ class GuardedProtocol(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
+        if self._refused:
+            return
         self._progress, self._shared = self.loop.time(), False
         self._unset_keepalive_if_required()
         try:
@@ -121,8 +124,9 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def _refuse(self, status: int) -> None:
         """Say why and close; where whole requests still wait for their answers, close behind the last of those."""
-        if self.transport.is_closing():
+        if self._refused or self.transport.is_closing():
             return
+        self._refused = True
         if self.cycle and not self.cycle.response_complete and not self.cycle.more_body:
             self.cycle.keep_alive = False
             return
