@@ -47,6 +47,25 @@ class Signature:
     method_name: str
     defaults: Mapping[str, Array]
 
+    def filled(self, inputs: Mapping[str, Array]) -> Mapping[str, Array]:
+        """The inputs with defaults for those left out (section 10). Raises ServingError where names do not fit."""
+        if inputs.keys() == self.inputs.keys():
+            return inputs
+        missing = sorted(set(self.inputs) - set(inputs) - set(self.defaults))
+        extra = sorted(set(inputs) - set(self.inputs))
+        if missing and len(missing) == len(extra):
+            raise ServingError(
+                Kind.INVALID_ARGUMENT,
+                f"Signature input alias: {missing[0]}(feed name: {self.inputs[missing[0]]}) not found in request",
+            )
+        if missing or extra:
+            raise ServingError(
+                Kind.INVALID_ARGUMENT,
+                f"input size does not match signature: {len(inputs)}!={len(self.inputs)} "
+                f"Sent extra: {{{','.join(extra)}}}. Missing but required: {{{','.join(missing)}}}.",
+            )
+        return {name: self.defaults[name] for name in self.inputs if name not in inputs} | dict(inputs)
+
 
 class Servable:
     """A SavedModel in a session of its own. Raises ServingError of the loader's kind where it can't be loaded."""
