@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-import shutil
 import signal
 import socket
 import subprocess
@@ -14,6 +13,7 @@ import threading
 import time
 
 import pytest
+import tensorflow as tf
 
 from flowformers.errors import FlowformersError, InvalidInput
 from flowformers.serving import Settings, running
@@ -60,6 +60,25 @@ def test_the_ready_line_has_the_addresses_and_a_request_to_copy(base):
         body = re.search(r"curl -d '(.*)' (\S+)", log)
         path = body[2].partition(f":{client.rest_port}")[2]
         assert client.http(path, body[1].encode()).status in (200, 400)
+
+
+class Constant(tf.Module):
+    """Asks for nothing."""
+
+    @tf.function(input_signature=[])
+    def answer(self):
+        return {"y": tf.constant([42])}
+
+
+def test_a_signature_without_inputs_has_a_ready_line_and_a_request_too(tmp_path):
+    model = Constant()
+    tf.saved_model.save(model, str(tmp_path / "1"), signatures=model.answer)
+    with serve(tmp_path, model_name="m") as server:
+        text = ready_text(server)
+        assert "Ready: model m, version 1." in text
+        body = re.search(r"curl -d '(.*)'", text)[1].encode()
+        client = Client(server.rest_port, server.grpc_port)
+        assert client.json("/v1/models/m:predict", body) == (200, {"predictions": [42]})
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -133,8 +152,8 @@ def test_a_folder_without_versions_is_refused_at_once(tmp_path):
 
 
 def test_a_model_that_cannot_be_loaded_ends_the_start(base):
-    shutil.rmtree(base / "1" / "variables")
-    with pytest.raises(FlowformersError, match="variables"), serve(base, max_num_load_retries=0):
+    (base / "1" / "saved_model.pb").unlink()
+    with pytest.raises(FlowformersError, match=r"saved_model\.pb"), serve(base, max_num_load_retries=0):
         pass
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import tensorflow as tf
+from tensorflow.core.protobuf import saved_model_pb2
 
 from flowformers.errors import Kind, ServingError
 from flowformers.serving import Settings, metrics
@@ -100,6 +101,19 @@ def test_records_may_be_repeated(folder):  # protocol 16
 def test_warm_up_goes_through_batching_too(folder):  # protocol 16
     write(folder, predict())
     assert Servable(folder, 7, Settings(enable_batching=True)).warm_up() == 1
+
+
+def test_a_record_may_leave_out_what_has_a_default(folder):  # protocol 10, 16
+    path = folder / "saved_model.pb"
+    saved = saved_model_pb2.SavedModel.FromString(path.read_bytes())
+    saved.meta_graphs[0].signature_def["serving_default"].defaults["x"].CopyFrom(tf.make_tensor_proto([1.0]))
+    path.write_bytes(saved.SerializeToString())
+    record = predict()
+    record.predict_log.request.ClearField("inputs")
+    write(folder, record)
+    servable = Servable(folder, 7, Settings())
+    assert servable.warm_up() == 1
+    assert asked(servable) == 1
 
 
 def test_a_version_without_requests_needs_none(folder):  # protocol 16

@@ -96,7 +96,7 @@ class Dataplane:
         with self._repository.use(target.name, target.version, target.label) as servable:
             signature = _signature(servable, signature_name, *GRPC_UNKNOWN)
             self._paces[target, signature_name] = servable.pace(signature_name)
-            return _run(servable, signature, _with_defaults(signature, inputs), output_filter, limits)
+            return _run(servable, signature, signature.filled(inputs), output_filter, limits)
 
     def predict_typed(
         self,
@@ -198,26 +198,6 @@ def _run(
     outputs = _outputs(signature, output_filter)
     found = servable.run(signature, inputs, outputs, timeout_ms=limits.remaining_ms(), size=limits.size)
     return Answer(found, servable.version)
-
-
-def _with_defaults(signature: Signature, inputs: Mapping[str, Array]) -> Mapping[str, Array]:
-    """The inputs with defaults for those left out. Raises ServingError where names do not fit."""
-    if inputs.keys() == signature.inputs.keys():
-        return inputs
-    missing = sorted(set(signature.inputs) - set(inputs) - set(signature.defaults))
-    extra = sorted(set(inputs) - set(signature.inputs))
-    if missing and len(missing) == len(extra):
-        raise ServingError(
-            Kind.INVALID_ARGUMENT,
-            f"Signature input alias: {missing[0]}(feed name: {signature.inputs[missing[0]]}) not found in request",
-        )
-    if missing or extra:
-        raise ServingError(
-            Kind.INVALID_ARGUMENT,
-            f"input size does not match signature: {len(inputs)}!={len(signature.inputs)} "
-            f"Sent extra: {{{','.join(extra)}}}. Missing but required: {{{','.join(missing)}}}.",
-        )
-    return {name: signature.defaults[name] for name in signature.inputs if name not in inputs} | dict(inputs)
 
 
 def _outputs(signature: Signature, wanted: Sequence[str]) -> list[str]:

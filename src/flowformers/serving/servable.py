@@ -7,6 +7,7 @@ can't take them objects (TF Serving protocol, sections 4 and 18).
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -15,6 +16,7 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
+from tensorflow.python.saved_model.loader_impl import SavedModelLoader
 
 from flowformers.errors import FlowformersError, Kind, ServingError
 from flowformers.serving import calls, metrics
@@ -30,6 +32,7 @@ WARMUP = Path("assets.extra/tf_serving_warmup_requests")
 TEXT_OPS = (b"FastBertNormalize", b"FastWordpiece", b"SentencepieceOp", b"TFText>")
 MASK = "attention_mask"
 ROW = 4  # tokens of an example
+HAS_VALUES = re.compile(r"^VarHandleOp|^Variable|^Mutable")  # ops whose values lie in variables/
 INIT_OP = "__saved_model_init_op"
 
 
@@ -43,6 +46,25 @@ class Signature:
     dtypes: Mapping[str, str]
     method_name: str
     defaults: Mapping[str, Array]
+
+    def filled(self, inputs: Mapping[str, Array]) -> Mapping[str, Array]:
+        """The inputs with defaults for those left out (section 10). Raises ServingError where names do not fit."""
+        if inputs.keys() == self.inputs.keys():
+            return inputs
+        missing = sorted(set(self.inputs) - set(inputs) - set(self.defaults))
+        extra = sorted(set(inputs) - set(self.inputs))
+        if missing and len(missing) == len(extra):
+            raise ServingError(
+                Kind.INVALID_ARGUMENT,
+                f"Signature input alias: {missing[0]}(feed name: {self.inputs[missing[0]]}) not found in request",
+            )
+        if missing or extra:
+            raise ServingError(
+                Kind.INVALID_ARGUMENT,
+                f"input size does not match signature: {len(inputs)}!={len(self.inputs)} "
+                f"Sent extra: {{{','.join(extra)}}}. Missing but required: {{{','.join(missing)}}}.",
+            )
+        return {name: self.defaults[name] for name in self.inputs if name not in inputs} | dict(inputs)
 
 
 class Servable:
@@ -66,8 +88,7 @@ class Servable:
     def _load(self, tags: Sequence[str]) -> Any:
         _register_text_ops(self.folder)
         try:
-            with self._session.graph.as_default():
-                return tf.compat.v1.saved_model.loader.load(self._session, tags, str(self.folder))
+            return _restored(self._session, tags, self.folder)
         except tf.errors.OpError as error:
             raise to_serving_error(error) from error
         except Exception as error:  # the loader raises IOError, RuntimeError, ValueError and parse errors
@@ -108,6 +129,9 @@ class Servable:
                 values = self._runs.run(signature.name, feeds, fetches, timeout_ms, size)
         except tf.errors.OpError as error:
             raise to_serving_error(error) from error
+        except UnicodeDecodeError as error:  # a text with a client's bytes in it: only the op's code is lost
+            text = error.object.decode("utf-8", errors="replace")
+            raise ServingError(Kind.INVALID_ARGUMENT, _first_line(text)) from error
         except (TypeError, ValueError) as error:
             raise ServingError(Kind.INVALID_ARGUMENT, str(error)) from error
         return dict(zip(outputs, values, strict=True))
@@ -169,6 +193,21 @@ def _example(infos: Mapping[str, Any]) -> dict[str, Array] | None:
     return None
 
 
+def _restored(session: Any, tags: Sequence[str], folder: Path) -> Any:
+    """The MetaGraphDef, with its graph in the session and its variables' values restored.
+
+    These are the loader's own steps; but it wants variables/ also where nothing is to be restored, and TensorFlow
+    Serving does not (section 14).
+    """
+    loader = SavedModelLoader(str(folder))
+    meta = loader.get_meta_graph_def_from_tags(tags)
+    saver, _ = loader.load_graph(session.graph, tags)
+    if (folder / "variables").exists() or any(HAS_VALUES.search(node.op) for node in meta.graph_def.node):
+        loader.restore_variables(session, saver)
+    loader.run_init_ops(session, tags)
+    return meta
+
+
 def _register_text_ops(folder: Path) -> None:
     """Import tensorflow_text where the graph has its ops: importing is what registers them."""
     path = folder / "saved_model.pb"
@@ -207,6 +246,10 @@ def _name_of(dtype: Any) -> str:
 
 
 def to_serving_error(error: Any) -> ServingError:
-    """TensorFlow's error with the same code; only the first line of a text that carries the graph's origin."""
-    text = str(error.message).split("\n\t [[")[0].strip()
-    return ServingError(Kind(error.error_code), text)
+    """TensorFlow's error with the same code."""
+    return ServingError(Kind(error.error_code), _first_line(str(error.message)))
+
+
+def _first_line(text: str) -> str:
+    """What an op says, without the graph's origin behind it."""
+    return text.split("\n\t [[")[0].strip()

@@ -137,8 +137,9 @@ async def _announce(server: Server) -> None:
 
 
 def ready_text(server: Server) -> str:
-    """A ready line for every model with both addresses, and a request to copy."""
-    return "\n".join(_ready_lines(server, name) for name in server.repository.models())
+    """A ready line for every model that answers, with both addresses and a request to copy."""
+    repository = server.repository
+    return "\n".join(_ready_lines(server, name) for name in repository.models() if repository.available(name))
 
 
 def _ready_lines(server: Server, name: str) -> str:
@@ -157,12 +158,12 @@ def _ready_lines(server: Server, name: str) -> str:
 
 
 def _example(dtypes: Any) -> Any:
-    """One row: a short request for token ids, a word for strings."""
+    """One row: a short request for token ids, a word for strings; empty for a signature without inputs."""
     values = {"input_ids": [101, 102], "attention_mask": [1, 1], "token_type_ids": [0, 0]}
     row = {
         name: values.get(name, "I love it" if dtype == "object" else [1, 1]) for name, dtype in sorted(dtypes.items())
     }
-    return row if len(row) > 1 else next(iter(row.values()))
+    return next(iter(row.values())) if len(row) == 1 else row
 
 
 @contextlib.contextmanager

@@ -30,8 +30,9 @@ def warm_up(servable: Servable, path: Path, repeats: int) -> int:
             signature = servable.signature(name)
             if signature is None:
                 raise ServingError(Kind.INVALID_ARGUMENT, f"{path}: no signature {name!r}")
+            filled = signature.filled(inputs)
             for _ in range(repeats):
-                servable.run(signature, inputs, list(signature.outputs))
+                servable.run(signature, filled, list(signature.outputs))
             count += 1
         status = "success"
     finally:
