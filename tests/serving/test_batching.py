@@ -132,25 +132,58 @@ def test_strings_and_equal_shapes_run_in_one_batch(both):  # protocol 15
     assert [int(answer["id"][0]) for answer in found] == [1, 2, -1]
 
 
-def test_first_requests_of_two_signatures_build_their_queues_one_after_another(saved, monkeypatch):
-    """They add to one graph, which is not for two threads."""
-    servable = Servable(saved / "1", 1, Settings(enable_batching=True))
-    building, most, build = [], [], batching.as_function
+@pytest.fixture
+def builds(monkeypatch):
+    """The functions that queues are built from; the next one waits for the event that is put into the list."""
+    found, build = [], batching.as_function
 
     def watched(*given):
-        building.append(given)
-        most.append(len(building))
-        time.sleep(0.1)
-        try:
-            return build(*given)
-        finally:
-            building.pop()
+        found.append(given)
+        waiting.wait(10)
+        return build(*given)
 
+    waiting = threading.Event()
+    waiting.set()
     monkeypatch.setattr(batching, "as_function", watched)
+    return found, waiting
+
+
+def test_nobody_waits_while_a_queue_is_built_for_another(saved, builds):
+    """Queues add to one graph, which is not for two threads: the second request runs without one."""
+    found, waiting = builds
+    waiting.clear()
+    servable = Servable(saved / "1", 1, Settings(enable_batching=True))
     x = np.ones((1, 3), np.float32)
-    found = together([lambda name=name: run(servable, name, outputs=["total"], x=x) for name in ("size", "total")])
-    assert [answer["total"].tolist() for answer in found] == [[3], [3]]
-    assert most == [1, 1]
+    with ThreadPoolExecutor() as pool:
+        first = pool.submit(run, servable, "size", x=x, outputs=["total"])
+        while not found:
+            time.sleep(0.001)
+        assert run(servable, "total", x=x, outputs=["total"])["total"].tolist() == [3]
+        assert not first.done()
+        waiting.set()
+        assert first.result()["total"].tolist() == [3]
+    servable.close()
+
+
+def test_the_order_of_names_makes_no_other_queue(saved, builds):
+    found, _ = builds
+    servable = Servable(saved / "1", 1, Settings(enable_batching=True))
+    x = np.ones((1, 3), np.float32)
+    for outputs in (["total", "rows"], ["rows", "total"]):
+        answer = run(servable, "total", x=x, outputs=outputs)
+        assert (list(answer), answer["total"].tolist(), int(answer["rows"])) == (outputs, [3], 1)
+    assert len(found) == 1
+    servable.close()
+
+
+def test_queues_end_at_a_number_and_answers_do_not(saved, builds, monkeypatch):
+    """Each is a node in the graph for good."""
+    found, _ = builds
+    monkeypatch.setattr(batching, "MOST_QUEUES", 2)
+    servable = Servable(saved / "1", 1, Settings(enable_batching=True))
+    for width in (1, 2, 3, 4):
+        assert run(servable, "total", x=np.ones((1, width), np.float32), outputs=["total"])["total"].tolist() == [width]
+    assert len(found) == 2
     servable.close()
 
 

@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Self
 
 from flowformers import checkpoint
 from flowformers.errors import ConfigError, NotFound
-from flowformers.families._hub import hub_options
+from flowformers.hub import taken_from
 
 COMMON: Mapping[str, Any] = {
     "output_attentions": False,
@@ -131,7 +131,7 @@ class PretrainedConfig:
 
         Raises NotFound or ConfigError.
         """
-        hub = hub_options(changes)
+        hub = taken_from(changes)
         return cls.from_dict(read_config(checkpoint.resolve(name_or_path, **hub)), **changes)
 
     def __eq__(self, other: object) -> bool:

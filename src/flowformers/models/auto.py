@@ -10,7 +10,7 @@ from flowformers import checkpoint
 from flowformers.errors import InvalidInput
 from flowformers.families import PretrainedConfig, families, family_of
 from flowformers.families._config import read_config
-from flowformers.families._hub import hub_options
+from flowformers.hub import taken_from
 from flowformers.models.classes import class_for, classes
 from flowformers.models.sentence import TFSentenceEncoder, is_sentence_encoder
 
@@ -35,7 +35,7 @@ class AutoConfig:
     @staticmethod
     def from_pretrained(name_or_path: str | Path, **kwargs: Any) -> PretrainedConfig:
         """Read a checkpoint's config.json; keywords that are none of the Hub's change fields. Raises UnknownFamily."""
-        hub = hub_options(kwargs)
+        hub = taken_from(kwargs)
         fields = read_config(checkpoint.resolve(name_or_path, **hub))
         return family_of(fields.get("model_type")).config_class.from_dict(fields, **kwargs)
 
@@ -71,7 +71,7 @@ class AutoModel:
 
 
 def _model_type(name_or_path: str | Path, kwargs: dict[str, Any]) -> object:
-    return read_config(checkpoint.resolve(name_or_path, **hub_options(dict(kwargs)))).get("model_type")
+    return read_config(checkpoint.resolve(name_or_path, **taken_from(dict(kwargs)))).get("model_type")
 
 
 AUTO_CLASSES = {

@@ -10,7 +10,7 @@ from flowformers import checkpoint
 from flowformers.errors import InvalidInput
 from flowformers.families import PretrainedConfig
 from flowformers.families._config import read_config
-from flowformers.families._hub import hub_options
+from flowformers.hub import taken_from
 from flowformers.models.naming import Slot, ignorable
 from flowformers.nn.parts import uninitialised
 from flowformers.nn.precision import checked
@@ -42,7 +42,7 @@ def from_pretrained(
     with every tensor that is missing or of the wrong shape.
     """
     checked(precision)
-    hub = hub_options(kwargs)
+    hub = taken_from(kwargs)
     folder = checkpoint.resolve(name_or_path, **hub)
     given = cls.config_class.from_pretrained(config, **hub) if isinstance(config, str | Path) else config
     settings, extra = _config(cls, folder, given, kwargs)

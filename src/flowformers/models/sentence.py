@@ -13,8 +13,8 @@ import tensorflow as tf
 
 from flowformers import checkpoint
 from flowformers.errors import CheckpointError, ConfigError, InvalidInput, NotFound
-from flowformers.families._hub import hub_options
 from flowformers.heads.sentence import Normalize, Pooling, Projection
+from flowformers.hub import taken_from
 from flowformers.models.fitting import forget_traced
 from flowformers.models.saving import SavedModelOptions, check_options
 from flowformers.text import AutoTokenizer
@@ -140,7 +140,7 @@ class TFSentenceEncoder(keras.Model):  # type: ignore[misc]
     @classmethod
     def from_pretrained(cls, name_or_path: str | Path, **kwargs: Any) -> Self:
         """Read a sentence-transformers folder or Hub id. Raises NotFound, ConfigError, or CheckpointError."""
-        folder = checkpoint.resolve(name_or_path, **hub_options(kwargs))
+        folder = checkpoint.resolve(name_or_path, **taken_from(kwargs))
         entries = read_modules(folder)
         kinds = [kind for kind, _ in entries]
         if kinds[:2] != ["Transformer", "Pooling"] or any(kind not in STEPS for kind in kinds[2:]):
