@@ -33,14 +33,14 @@ TEXTS = (
 )
 
 
-def measure(model: Any, source: str, calibrate: Path | None, options: Mapping[str, Any]) -> dict[str, Any]:
+def measure(model: Any, folder: Path, calibrate: Path | None, options: Mapping[str, Any]) -> dict[str, Any]:
     """The differences between the model's answers and those of the same weights in fp32, output by output.
 
     Texts and labels are those of `calibrate`, or a few of ours without labels. Accuracy is given where there are labels
     and the model is a classifier. Raises InvalidInput for a file without texts or with labels that config.json has not.
     """
     texts, labels = read_texts(calibrate) if calibrate else (list(TEXTS), [])
-    tokenizer = AutoTokenizer.from_pretrained(source, **options)
+    tokenizer = AutoTokenizer.from_pretrained(folder, **options)
     lowered = _answers(model, tokenizer, texts)
     with as_fp32(model):
         exact = _answers(model, tokenizer, texts)
