@@ -120,7 +120,8 @@ def _axes(model: Any) -> dict[str, Axes]:
     """By output, what grows with the request: sizes alone can't tell, as there may be as many labels as tokens."""
 
     def shapes(rows: int, length: int) -> dict[str, Sequence[int]]:
-        inputs = {name: tf.ones([rows, length], tf.int32) for name in model.serving_inputs}
+        # Zeros: there may be one type of tokens only.
+        inputs = {name: tf.fill([rows, length], int(name == "attention_mask")) for name in model.serving_inputs}
         return {name: value.shape for name, value in model.serving(inputs).items()}
 
     small, large = shapes(1, 2), shapes(2, 4)
