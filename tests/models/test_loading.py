@@ -80,6 +80,11 @@ def test_a_config_file_may_hold_labels_and_their_number(tmp_path):
     assert labels(id2label={0: "a", 1: "b", 2: "c"}) == ["a", "b", "c"]
 
 
+def test_a_slip_in_an_exports_task_is_told_before_anything_is_downloaded(cache, tmp_path):
+    with pytest.raises(InvalidInput, match=r"expected a task of .*sequence-classification"):
+        export_checkpoint("owner/none", tmp_path / "out", task="classify", **cache)
+
+
 def test_an_export_asks_the_hub_once(cache, tmp_path, monkeypatch):
     """A branch may move between two questions."""
     asked, download = [], huggingface_hub.snapshot_download

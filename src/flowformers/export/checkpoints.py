@@ -13,6 +13,7 @@ from flowformers.export.graph import DEFAULT, Graph
 from flowformers.export.precision import measure, write_report
 from flowformers.export.text import check_text_form
 from flowformers.models import class_of
+from flowformers.models.auto import class_of_task
 from flowformers.models.loading import folder_of
 from flowformers.text import AutoTokenizer, TFTokenizer
 
@@ -46,7 +47,9 @@ def export_checkpoint(
     the versions.
     """
     if min_serving is not None:
-        parse_release(min_serving)  # a slip here should not cost the time to load a model
+        parse_release(min_serving)  # a slip here or in the task should not cost the time to load a model
+    if task is not None:
+        class_of_task(task)
     folder = folder_of(source, options)  # once: model and tokenizer are of one commit, though a branch may move
     model = class_of(folder, task).from_pretrained(folder, precision=precision, **options)
     tokenizer = (

@@ -84,11 +84,16 @@ def class_of(name_or_path: str | Path, task: str | None = None, **hub: Any) -> A
     config.json names.
     """
     if task is not None:
-        if task not in BY_TASK:
-            raise InvalidInput(f"expected a task of {', '.join(sorted(BY_TASK))}; got {task!r}")
-        return BY_TASK[task]
+        return class_of_task(task)
     folder = folder_of(name_or_path, hub)
     return TFSentenceEncoder if is_sentence_encoder(folder) else architecture(AutoConfig.from_pretrained(folder))
+
+
+def class_of_task(task: str) -> Any:
+    """The Auto class. Raises InvalidInput."""
+    if task not in BY_TASK:
+        raise InvalidInput(f"expected a task of {', '.join(sorted(BY_TASK))}; got {task!r}")
+    return BY_TASK[task]
 
 
 def _dashed(auto: str) -> str:
