@@ -1,4 +1,9 @@
-"""uvicorn with limits on what a connection may do before its request is whole."""
+"""uvicorn with limits on what a connection may do before its request is whole.
+
+uvicorn has no hook for that, so its protocol is subclassed. Relied on, and held by a test: the callbacks of asyncio and
+of httptools (on_message_begin, on_headers_complete, on_message_complete) are its methods; `loop` and `transport` are
+attributes; Config takes the class as `http`; Server installs its signal handlers in capture_signals.
+"""
 
 from __future__ import annotations
 
@@ -10,12 +15,13 @@ from collections.abc import Iterator
 from typing import Any
 
 import uvicorn
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from flowformers.errors import InvalidInput
 from flowformers.serving.security import http_context, read_tls
 from flowformers.serving.settings import Settings
 
+TOO_LARGE = b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
 NEVER = 2**31 - 1  # seconds: uvicorn takes 0 for at once
 
 
@@ -84,7 +90,7 @@ class GuardedProtocol(HttpToolsProtocol):
         if self._in_head and self.max_header_bytes:
             self._head_bytes += len(data)
             if self._head_bytes > self.max_header_bytes and not self.transport.is_closing():
-                self.transport.write(STATUS_LINE[431] + b"content-length: 0\r\nconnection: close\r\n\r\n")
+                self.transport.write(TOO_LARGE)
                 self.transport.close()
 
     def on_message_begin(self) -> None:
