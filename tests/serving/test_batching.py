@@ -263,7 +263,7 @@ def test_parameters_that_cannot_work_say_why(tmp_path, text, fragment):  # proto
 
 
 def test_defaults_are_tensorflow_servings(tmp_path):  # protocol 15
-    (tmp_path / "p.txt").write_text("pad_variable_length_inputs: true")
+    (tmp_path / "p.txt").write_text('pad_variable_length_inputs: true thread_pool_name { value: "mine" }')
     found = read_parameters(tmp_path / "p.txt")
     assert (found.max_batch_size, found.batch_timeout_micros, found.max_enqueued_batches) == (1000, 0, 10)
 

@@ -11,6 +11,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import unquote
 
+import numpy as np
+
 import flowformers
 from flowformers.errors import FlowformersError, Kind, ServingError
 from flowformers.serving.dataplane import Dataplane, Limits, Target
@@ -84,8 +86,6 @@ def _tensors(infos: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def _datatype(number: int) -> str:
-    import numpy as np
-
     _, dtype, _ = DTYPES.get(number, ("", "", ""))
     return open_inference.NAMES[np.dtype(dtype)] if dtype else f"DataType {number}"
 

@@ -14,6 +14,7 @@ from flowformers.types import Array
 from flowformers.wire.json_values import Constant, bad, echo, is_base64, read_document, to_bytes
 
 DEFAULT_SIGNATURE = "serving_default"
+INIT_OP = "__saved_model_init_op"  # in TensorFlow 2's exports: a signature that only the loader runs
 INTEGERS = {"int8": 32, "int16": 32, "int32": 32, "uint8": 32, "int64": 64, "uint32": 32, "uint64": 64}
 FLOATS = ("float32", "float64")
 MAX_RANK = 64  # of a NumPy array

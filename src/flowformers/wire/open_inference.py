@@ -232,7 +232,7 @@ def _json_data(array: Array, name: str) -> list[Any]:
         raise bad(f"output {name!r}: FP16 has no JSON form; ask for binary_data")
     flat = array.reshape(-1).tolist()
     if datatype(array) != "BYTES":
-        return flat  # type: ignore[no-any-return]
+        return flat
     try:
         return [value if isinstance(value, str) else bytes(value).decode() for value in flat]
     except UnicodeDecodeError as error:
