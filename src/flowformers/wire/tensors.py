@@ -112,7 +112,7 @@ def to_array(proto: Any, name: str) -> Array:
     if number not in DTYPES and number != BFLOAT16:
         raise _bad(name, f"dtype {number} is not supported")
     shape = _shape(name, proto.tensor_shape)
-    count, dtype = math.prod(shape), _bfloat16(name) if number == BFLOAT16 else np.dtype(DTYPES[number][1])
+    count, dtype = math.prod(shape), bfloat16(name) if number == BFLOAT16 else np.dtype(DTYPES[number][1])
     if not count:  # whatever values there are beside it
         return np.empty(shape, dtype)
     if number == STRING:
@@ -136,7 +136,8 @@ def _bad(name: str, text: str) -> ServingError:
     return ServingError(Kind.INVALID_ARGUMENT, f"tensor parsing error: {name}: {text}")
 
 
-def _bfloat16(name: str) -> Any:
+def bfloat16(name: str) -> Any:
+    """NumPy's dtype for it. Raises ServingError that names the input where the package for it is absent."""
     try:
         import ml_dtypes
     except ImportError as error:
