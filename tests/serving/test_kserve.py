@@ -234,6 +234,7 @@ def test_raw_contents_are_answered_with_raw_contents(ask):
         ("models/math/infer", b"", 400, "the body is not JSON"),
         ("models/math/infer", b"\xff", 400, "the body is not JSON"),
         ("models/math/infer", b"[" * 100_000, 400, "nested too deeply"),
+        ("models/math/infer", rb'{"inputs": [{"data": ["\udc80"]}]}', 400, "a surrogate without its partner"),
         ("models/math/infer", [], 400, "expected a JSON object; got list"),
         ("models/math/infer", {}, 400, "expected 'inputs' as an array"),
         ("models/math/infer", {"inputs": [3]}, 400, "expected 'inputs' as an array of objects"),

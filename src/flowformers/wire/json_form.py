@@ -11,11 +11,12 @@ import numpy as np
 
 from flowformers.errors import Kind, ServingError
 from flowformers.types import Array
-from flowformers.wire.json_values import Constant, bad, echo, is_base64, read_document, to_bytes
+from flowformers.wire.json_values import Constant, bad, check_numbers, echo, is_base64, read_document, to_bytes
 
 DEFAULT_SIGNATURE = "serving_default"
 INTEGERS = {"int8": 32, "int16": 32, "int32": 32, "uint8": 32, "int64": 64, "uint32": 32, "uint64": 64}
 FLOATS = ("float32", "float64")
+READ = {"signature_name", "instances", "inputs", "context", "examples"}  # the keys that are not ignored
 MAX_RANK = 64  # of a NumPy array
 
 
@@ -44,6 +45,8 @@ def parse(body: bytes) -> JsonRequest:
     name = document.get("signature_name", "")
     if not isinstance(name, str):
         raise bad(f"JSON Value: {echo(document)} 'signature_name' key must be a string value.")
+    for key in document.keys() - READ:
+        check_numbers(document[key])
     return JsonRequest(name or DEFAULT_SIGNATURE, document)
 
 
@@ -93,6 +96,8 @@ def _columns(content: Any, dtypes: Mapping[str, str]) -> dict[str, Array]:
     for name in dtypes:
         if name not in content:
             raise bad(f"Missing named input: {name} in 'inputs' object.")
+    for name in content.keys() - dtypes.keys():
+        check_numbers(content[name])
     return {name: to_array(content[name], dtype, f"[key: {name}] of 'inputs'") for name, dtype in dtypes.items()}
 
 
