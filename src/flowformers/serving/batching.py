@@ -42,13 +42,11 @@ class Batcher:
         """One that never knows a short run: waiting for a batch is not for the caller's thread."""
         return Pace()
 
-    def run(
-        self, signature_name: str, feeds: Tensors, fetches: Sequence[str], timeout_ms: int, size: int
-    ) -> list[Array]:
+    def run(self, signature_name: str, feeds: Tensors, fetches: Sequence[str], timeout_ms: int) -> list[Array]:
         """As Runs.run. Raises ServingError RESOURCE_EXHAUSTED where the queue is full."""
         rows = _common_rows(feeds)
         if rows is None:
-            return self._runs.run(signature_name, feeds, fetches, timeout_ms, size)
+            return self._runs.run(signature_name, feeds, fetches, timeout_ms)
         limit = self._parameters.max_batch_size
         if rows > limit:
             raise ServingError(
@@ -59,7 +57,7 @@ class Batcher:
             found = self._in_batch(queue, feeds, rows, timeout_ms)
             if found is not None:
                 return found
-        return self._runs.run(signature_name, feeds, fetches, timeout_ms, size)
+        return self._runs.run(signature_name, feeds, fetches, timeout_ms)
 
     def _in_batch(self, queue: Queue, feeds: Tensors, rows: int, timeout_ms: int) -> list[Array] | None:
         """The answer; None where the batch failed."""
