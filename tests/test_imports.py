@@ -72,6 +72,23 @@ except flowformers.MissingDependency as error:
     assert "pip install 'flowformers[cpu]'" in run(script, without_tensorflow=True)
 
 
+def test_without_tensorflow_what_there_is_can_be_listed_and_asked_for():
+    script = """
+import flowformers
+print({"BertTokenizerFast", "errors"} <= set(dir(flowformers)))
+print(hasattr(flowformers, "TFNope"), hasattr(flowformers, "X"))
+for name in ("DistilBertConfig", "TFXLMRobertaForMaskedLM", "ModelOutput", "TFMaskedLMOutput", "TFSentenceEncoder"):
+    try:
+        getattr(flowformers, name)
+    except flowformers.MissingDependency:
+        print(name)
+"""
+    assert run(script, without_tensorflow=True).split() == [
+        *("True", "False", "False"),
+        *("DistilBertConfig", "TFXLMRobertaForMaskedLM", "ModelOutput", "TFMaskedLMOutput", "TFSentenceEncoder"),
+    ]
+
+
 @pytest.mark.parametrize("command", ["serve", "export", "inspect"])
 def test_without_tensorflow_commands_name_the_extra_to_install(command):
     script = f"""

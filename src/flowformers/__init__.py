@@ -5,7 +5,11 @@ Names are looked up when they are used: importing flowformers takes milliseconds
 
 from __future__ import annotations
 
+import re
+from contextlib import suppress
 from importlib import import_module
+from pathlib import Path
+from pkgutil import iter_modules
 from typing import Any
 
 from flowformers import errors
@@ -42,8 +46,20 @@ def _training(name: str) -> Any:
 
 
 def _model(name: str) -> Any:
-    models = _room("models", name)
-    return models.public(name) if name in models.public_names() else None
+    try:
+        return _room("models", name).public().get(name)
+    except MissingDependency:
+        if _may_be_model(name):
+            raise
+        return None
+
+
+def _may_be_model(name: str) -> bool:
+    """By the forms that names have: which there are is known with TensorFlow only."""
+    folder = str(Path(__file__).with_name("families"))
+    stems = [module.name.replace("_", "") for module in iter_modules([folder])]
+    starts = "|".join([*stems, "auto", "pretrained", "sentenceencoder"])
+    return bool(re.match(rf"(TF)?({starts})|(TF\w+|Model)Output$", name, re.IGNORECASE))
 
 
 def _room(room: str, name: str) -> Any:
@@ -57,5 +73,8 @@ def _room(room: str, name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    text, models = import_module("flowformers.text"), import_module("flowformers.models")
-    return sorted({*__all__, *TRAINING, *text.__all__, *models.public_names()})
+    """Every name that can be used: without TensorFlow no models."""
+    names = {*__all__, *import_module("flowformers.text").__all__}
+    with suppress(MissingDependency):
+        names |= {*TRAINING, *_room("models", "models").public()}
+    return sorted(names)

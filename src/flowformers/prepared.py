@@ -29,7 +29,10 @@ class Form:
 
 
 class Prepared:
-    """What the graphs traced in one context share. variables: those made here, in order."""
+    """What the graphs traced in one context share. variables: those made here, in order.
+
+    Keys hold the layers themselves, not their ids: an id is given again when its layer is freed.
+    """
 
     def __init__(self, form: Form) -> None:
         self.form = form

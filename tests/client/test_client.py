@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import threading
 import time
 
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 
 import flowformers
-from flowformers.client import Client, Label, Retry, TensorInfo, VersionStatus
+from flowformers.client import AsyncClient, Client, Label, Retry, TensorInfo, VersionStatus
 from flowformers.errors import InvalidInput, Kind, NotFound, ServingError
 from flowformers.serving import Settings, running
 from tests.client.conftest import made
@@ -28,6 +29,13 @@ def test_arrays_go_in_and_arrays_come_out(math):
     assert list(answer) == ["y"]
     np.testing.assert_array_equal(answer["y"], np.float32([0.5, 1.5]))
     assert answer["y"].dtype == np.float32
+
+
+def test_editors_see_what_a_client_takes():
+    parameters = inspect.signature(Client).parameters
+    assert list(parameters)[:2] == ["url", "model"]
+    assert inspect.signature(Client) == inspect.signature(AsyncClient)
+    assert {"timeout", "retry", "api_key", "tls"} <= set(parameters)
 
 
 def test_the_only_input_needs_no_name(math):

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import email.utils
+import socket
+import threading
 import time
 
 import grpc
@@ -72,6 +75,38 @@ def test_no_wait_outlasts_the_timeout(client_of):
     assert caught.value.retry_after == 60
     assert time.monotonic() - start < 1
     assert len(script.seen) == 1
+
+
+@contextlib.contextmanager
+def dripping(at_once):
+    """The port of a server that sends so much of an answer at once, and the rest byte by byte for three seconds."""
+    answer = b"HTTP/1.1 200 OK\r\ncontent-length: 1000\r\n\r\n" + b" " * 1000
+
+    def drip():
+        with contextlib.suppress(OSError):  # the client went, or never came
+            peer, _ = listening.accept()
+            with peer:
+                peer.recv(65536)
+                peer.sendall(answer[:at_once])
+                for number in range(at_once, at_once + 60):
+                    time.sleep(0.05)
+                    peer.sendall(answer[number : number + 1])
+
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        thread = threading.Thread(target=drip)
+        thread.start()
+        yield listening.getsockname()[1]
+    thread.join()
+
+
+@pytest.mark.parametrize("at_once", [1, 100], ids=["head", "body"])
+def test_the_timeout_is_for_the_whole_exchange(client_of, at_once):
+    with dripping(at_once) as port, client_of(port, timeout=0.3) as client:
+        start = time.monotonic()
+        with pytest.raises(ServingError) as caught:
+            client.status()
+        assert caught.value.kind is Kind.DEADLINE_EXCEEDED
+        assert time.monotonic() - start < 1.5
 
 
 @pytest.mark.parametrize(

@@ -242,6 +242,28 @@ def test_an_export_that_answers_differently_replaces_nothing_and_is_kept(exporte
     shutil.rmtree(kept)
 
 
+@pytest.mark.parametrize(
+    "marked", [tf.math.log, lambda zero: zero / zero, lambda zero: tf.where(zero > 0, 1.0, tf.float32.min)]
+)
+def test_infinity_nan_and_the_lowest_number_are_compared_too(tmp_path, classifier, monkeypatch, marked):
+    bias = classifier.head.classifier.bias
+    save = tf.saved_model.save
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.float32, name="x")])
+    def mine(x):
+        return {"marked": x[:, None] * 0.0 + marked(bias.value)}
+
+    def damaged(module, folder, **options):
+        bias.assign(bias + 1)
+        save(module, folder, **options)
+        bias.assign(bias - 1)
+
+    classifier.save_pretrained(tmp_path, saved_model=True, signatures={"mine": mine})
+    monkeypatch.setattr(tf.saved_model, "save", damaged)
+    with pytest.raises(VerificationFailed, match=r"mine/marked has .* where the model gives (-inf|nan|-3\.4)"):
+        classifier.save_pretrained(tmp_path, saved_model=True, signatures={"mine": mine})
+
+
 def test_a_place_that_cannot_be_written_is_told(tmp_path, classifier):
     (tmp_path / "saved_model").write_text("in the way")
     with pytest.raises(ExportError, match="can't write to"):

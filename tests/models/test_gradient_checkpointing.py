@@ -87,6 +87,18 @@ def test_every_block_runs_once_more_for_its_gradient():
     assert (kept, softmaxes()) == (2, 4)
 
 
+def test_it_counts_from_the_next_fit_on(monkeypatch):
+    recomputed, recompute = [], tf.recompute_grad
+    monkeypatch.setattr(tf, "recompute_grad", lambda body: recomputed.append(1) or recompute(body))
+    model = flowformers.TFBertForSequenceClassification(tiny_config(num_hidden_layers=1))
+    model.compile(optimizer="sgd")
+    model.fit(BATCH | {"labels": LABELS}, verbose=0)
+    assert not recomputed
+    model.gradient_checkpointing_enable()
+    model.fit(BATCH | {"labels": LABELS}, verbose=0)
+    assert recomputed
+
+
 def test_fit_trains_with_it_and_it_can_be_taken_back():
     model = flowformers.TFBertForSequenceClassification(tiny_config())
     model.gradient_checkpointing_enable()

@@ -8,6 +8,7 @@ import pytest
 import tensorflow as tf
 
 import flowformers
+from flowformers import BatchEncoding
 from flowformers.errors import InvalidInput
 from tests.conftest import IDS, MASK, tiny_config
 
@@ -59,6 +60,35 @@ def test_dropout_is_there_in_training_only(classifier, batch):
 def test_predict_joins_batches_by_name(classifier, batch):
     output = classifier.predict(batch, batch_size=2, verbose=0)
     np.testing.assert_allclose(output.logits, classifier(batch).logits, atol=1e-5)
+
+
+def test_predict_runs_in_the_precision_set_last(classifier, batch):
+    exact = classifier.predict(batch, verbose=0).logits
+    for precision in ("bf16", "fp32"):
+        classifier.precision = precision
+        assert np.array_equal(classifier.predict(batch, verbose=0).logits, exact) == (precision == "fp32")
+
+
+def test_predict_knows_the_words_that_came_after_a_predict(classifier):
+    classifier.predict(np.full((2, 3), 39), verbose=0)
+    classifier.resize_token_embeddings(41)
+    new = np.full((2, 3), 40)
+    np.testing.assert_allclose(classifier.predict(new, verbose=0).logits, classifier(new).logits, atol=1e-6)
+
+
+@pytest.mark.parametrize("where", ["by name", "by position"])
+def test_held_out_data_and_numbers_are_given_as_to_keras(classifier, batch, where):
+    encoded = BatchEncoding(batch)
+    classifier.compile(optimizer="sgd")
+    held_out = (encoded, LABELS)
+    given = {
+        "by name": ((), {"batch_size": 3, "epochs": 2, "verbose": 0, "validation_data": held_out}),
+        "by position": ((3, 2, 0, None, 0.0, held_out), {}),
+    }[where]
+    history = classifier.fit(encoded, LABELS, *given[0], **given[1]).history
+    assert len(history["val_loss"]) == 2
+    assert classifier.evaluate(encoded, LABELS, 3, 0) == pytest.approx(history["val_loss"][-1], abs=1e-6)
+    np.testing.assert_allclose(classifier.predict(encoded, 2, 0).logits, classifier(batch).logits, atol=1e-5)
 
 
 def test_keras_weights_and_whole_models_come_back(classifier, batch, tmp_path):

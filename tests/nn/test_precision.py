@@ -79,6 +79,15 @@ def test_an_int8_product_of_a_row_is_the_same_to_the_bit_whatever_the_other_rows
         np.testing.assert_array_equal(Int8().apply([layer], tf.constant(x[row : row + 1]))[0], together[row])
 
 
+def test_a_layer_that_takes_a_freed_ones_place_answers_with_its_own_weights():
+    int8, x = Int8(), tf.ones([1, 4])
+
+    def product(number):
+        return float(int8.apply([dense(np.full((4, 1), number), np.zeros(1))], x)[0, 0])
+
+    assert [round(product(number)) for number in range(1, 100)] == [4 * number for number in range(1, 100)]
+
+
 # int8: float32 sums in attention and layer norms, taken in another order, now and then round to the next step.
 @pytest.mark.parametrize(("precision", "tolerance"), [("fp32", 1e-5), ("int8", 1e-3)])
 def test_neighbours_never_change_an_answer_beyond_rounding(encoder, precision, tolerance):
@@ -110,8 +119,10 @@ def test_an_unknown_precision_is_an_error(tmp_path, classifier):
 
 
 def test_export_writes_what_the_precision_changed_and_its_accuracy(tmp_path, minilm, capsys):
+    """With as many labels as there are tokens in the longer text, and outputs whose first axis is not the texts'."""
     source = tmp_path / "source"
-    flowformers.TFBertForSequenceClassification(tiny_config(vocab_size=30522)).save_pretrained(source)
+    config = tiny_config(vocab_size=30522, num_labels=4, output_hidden_states=True, output_attentions=True)
+    flowformers.TFBertForSequenceClassification(config).save_pretrained(source)
     flowformers.AutoTokenizer.from_pretrained(minilm).save_pretrained(source)
     (tmp_path / "texts.tsv").write_text("good\tLABEL_1\nbad film\tLABEL_0\n")
     words = ["export", str(source), str(tmp_path / "out"), "--precision", "int8", "--no-text"]
@@ -119,6 +130,7 @@ def test_export_writes_what_the_precision_changed_and_its_accuracy(tmp_path, min
     report = json.loads((tmp_path / "out/saved_model/1/assets.extra/precision.json").read_text())
     assert report["precision"] == "int8"
     assert report["texts"] == 2
+    assert set(report["outputs"]) == {"logits", "hidden_states", "attentions"}
     assert 0 < report["outputs"]["logits"]["max_difference"] < 0.01
     assert set(report["accuracy"]) == {"fp32", "int8"}
 

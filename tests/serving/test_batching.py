@@ -1,4 +1,4 @@
-"""Batching joins requests and never changes an answer. "protocol N" names a section of the TF Serving protocol."""
+"""Batching joins requests and never changes an answer. "protocol N" is a section of docs/protocol.md."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 import tensorflow as tf
 
 from flowformers.errors import InvalidInput, Kind, ServingError
-from flowformers.serving import Settings
+from flowformers.serving import Settings, batching
 from flowformers.serving.batching_config import read_parameters
 from flowformers.serving.servable import Servable
 from tests.serving.conftest import Arithmetic, Client, serve
@@ -130,6 +130,61 @@ def test_strings_and_equal_shapes_run_in_one_batch(both):  # protocol 15
     words = np.array([b"a", b"b", b"c"], object)
     found = together([lambda i=i: run(joined, "text", text=words[i : i + 1]) for i in range(3)])
     assert [int(answer["id"][0]) for answer in found] == [1, 2, -1]
+
+
+@pytest.fixture
+def builds(monkeypatch):
+    """The functions that queues are built from; the next one waits for the event that is put into the list."""
+    found, build = [], batching.as_function
+
+    def watched(*given):
+        found.append(given)
+        waiting.wait(10)
+        return build(*given)
+
+    waiting = threading.Event()
+    waiting.set()
+    monkeypatch.setattr(batching, "as_function", watched)
+    return found, waiting
+
+
+def test_nobody_waits_while_a_queue_is_built_for_another(saved, builds):
+    """Queues add to one graph, which is not for two threads: the second request runs without one."""
+    found, waiting = builds
+    waiting.clear()
+    servable = Servable(saved / "1", 1, Settings(enable_batching=True))
+    x = np.ones((1, 3), np.float32)
+    with ThreadPoolExecutor() as pool:
+        first = pool.submit(run, servable, "size", x=x, outputs=["total"])
+        while not found:
+            time.sleep(0.001)
+        assert run(servable, "total", x=x, outputs=["total"])["total"].tolist() == [3]
+        assert not first.done()
+        waiting.set()
+        assert first.result()["total"].tolist() == [3]
+    servable.close()
+
+
+def test_the_order_of_names_makes_no_other_queue(saved, builds):
+    found, _ = builds
+    servable = Servable(saved / "1", 1, Settings(enable_batching=True))
+    x = np.ones((1, 3), np.float32)
+    for outputs in (["total", "rows"], ["rows", "total"]):
+        answer = run(servable, "total", x=x, outputs=outputs)
+        assert (list(answer), answer["total"].tolist(), int(answer["rows"])) == (outputs, [3], 1)
+    assert len(found) == 1
+    servable.close()
+
+
+def test_queues_end_at_a_number_and_answers_do_not(saved, builds, monkeypatch):
+    """Each is a node in the graph for good."""
+    found, _ = builds
+    monkeypatch.setattr(batching, "MOST_QUEUES", 2)
+    servable = Servable(saved / "1", 1, Settings(enable_batching=True))
+    for width in (1, 2, 3, 4):
+        assert run(servable, "total", x=np.ones((1, width), np.float32), outputs=["total"])["total"].tolist() == [width]
+    assert len(found) == 2
+    servable.close()
 
 
 def test_different_shapes_without_a_mask_do_not_meet(both):  # protocol 15

@@ -1,6 +1,6 @@
 """Who may come in and how: TLS, API keys, Unix sockets, health, reflection, and limits on what a client may do.
 
-"protocol N" names a section of the facts about TensorFlow Serving's protocol.
+"protocol N" is a section of docs/protocol.md.
 """
 
 from __future__ import annotations
@@ -195,6 +195,20 @@ def test_without_a_key_nothing_is_answered_but_health(base, tmp_path):
             ask(plain)
         assert caught.value.code() is grpc.StatusCode.UNAUTHENTICATED
         assert health(client, "") == health_pb2.HealthCheckResponse.SERVING
+
+
+def test_probes_and_metrics_need_no_key_and_readiness_lists_models_only_for_one(base, tmp_path):
+    (tmp_path / "keys").write_text("first\n")
+    (tmp_path / "monitoring").write_text("prometheus_config { enable: true }")
+    with opened(base, api_key_file=tmp_path / "keys", monitoring_config_file=tmp_path / "monitoring") as server:
+        client = Client(server.rest_port, server.grpc_port)
+        for path in ("/healthz", "/v2/health/live", "/v2/health/ready", "/metrics", "/monitoring/prometheus/metrics"):
+            assert client.http(path).status == 200, path
+        assert client.json("/readyz") == (200, {"status": "ready"})
+        for headers in ({"Authorization": "Bearer first"}, {"X-Api-Key": "first"}):
+            assert client.json("/readyz", headers=headers) == (200, {"status": "ready", "versions": {"math": [1]}})
+        for path in ("/v2", "/v2/models/math", "/v1/models/math", "/v1/models/math/metadata"):
+            assert client.http(path).status == 401, path
 
 
 def test_a_file_without_keys_ends_the_start(base, tmp_path):
@@ -412,24 +426,113 @@ def test_a_connection_without_progress_is_closed(base, part):  # protocol 3
         assert time.monotonic() - begun < 5
 
 
+def test_a_limit_of_0_is_none(base):  # protocol 12
+    names = ("max_request_body_bytes", "max_header_bytes", "max_connections", "max_queued_requests", "idle_seconds")
+    limits = dict.fromkeys([*names, "rest_api_timeout_in_ms"], 0)
+    with opened(base, num_run_threads=1, **limits) as server:
+        connection = http.client.HTTPConnection("127.0.0.1", server.rest_port)
+        for _ in range(2):
+            connection.request("POST", PREDICT, json.dumps(BODY))
+            answer = connection.getresponse()
+            assert (answer.status, json.loads(answer.read())) == (200, {"predictions": [0.5]})
+            assert connection.sock is not None, "the connection was closed"
+            time.sleep(0.1)
+        connection.close()
+
+
+def test_any_number_may_wait_where_the_queue_has_no_limit(base):
+    with opened(base, num_run_threads=1, max_queued_requests=0) as server:
+        client, made = Client(server.rest_port, server.grpc_port), request()
+        made.model_spec.signature_name = "slow"
+        made.inputs["x"].CopyFrom(tf.make_tensor_proto(np.float64([1])))
+        with client.channel() as plain:
+            busy = prediction_service_pb2_grpc.PredictionServiceStub(plain).Predict.future(made, timeout=0.8)
+            time.sleep(0.3)
+            assert client.json(PREDICT, BODY)[0] == 200
+            assert busy.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+
+
 def test_an_expectation_that_nobody_knows_is_a_417(arithmetic):  # protocol 3
     head = b"POST %s HTTP/1.1\r\nHost: a\r\nExpect: tea\r\nContent-Length: 0\r\n\r\n" % PREDICT.encode()
     assert b" 417 " in talk(arithmetic.rest_port, head)
 
 
-def test_requests_on_one_connection_are_answered_in_order(arithmetic):  # protocol 3
-    def post(value, extra=b""):
-        body = b'{"instances": [%d]}' % value
-        return b"POST %s HTTP/1.1\r\nHost: a\r\n%sContent-Length: %d\r\n\r\n%s" % (
-            PREDICT.encode(),
-            extra,
-            len(body),
-            body,
-        )
+CLOSE = b"Connection: close\r\n"
 
-    found = talk(arithmetic.rest_port, post(2) + post(4) + post(6, b"Connection: close\r\n"))
+
+def post(value, extra=b"", version=b"1.1"):
+    body = b'{"instances": [%d]}' % value
+    head = b"POST %s HTTP/%s\r\nHost: a\r\n%sContent-Length: %d\r\n\r\n"
+    return head % (PREDICT.encode(), version, extra, len(body)) + body
+
+
+def predictions(found):
+    """What the answers of one connection say, in their order."""
     bodies = [part[part.index(b"{") : part.rindex(b"}") + 1] for part in found.split(b"HTTP/1.1")[1:]]
-    assert [json.loads(body)["predictions"] for body in bodies] == [[1], [2], [3]]
+    return [json.loads(body)["predictions"] for body in bodies]
+
+
+def test_requests_on_one_connection_are_answered_in_order(arithmetic):  # protocol 3
+    assert predictions(talk(arithmetic.rest_port, post(2) + post(4) + post(6, CLOSE))) == [[1], [2], [3]]
+
+
+H2C = b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQ\r\n"
+
+
+@pytest.mark.parametrize("upgrade", [H2C, b"Upgrade: websocket\r\nConnection: upgrade\r\n"])
+@pytest.mark.parametrize("cut", [None, -5, -16, -30])
+def test_an_upgrade_is_ignored_and_the_body_read(arithmetic, upgrade, cut):  # protocol 3
+    asked = post(2, upgrade)
+    parts = [asked[:cut], asked[cut:]] if cut else [asked]
+    assert predictions(talk(arithmetic.rest_port, *parts, post(4, upgrade) + post(6, CLOSE), pause=0.05)) == [
+        [1],
+        [2],
+        [3],
+    ]
+
+
+def test_a_chunked_body_behind_an_upgrade_is_read(arithmetic):  # protocol 3
+    head = b"POST %s HTTP/1.1\r\nHost: a\r\n%sTransfer-Encoding: chunked\r\n\r\n" % (PREDICT.encode(), H2C)
+    body = b'12\r\n{"instances": [2]}\r\n0\r\n\r\n'
+    assert predictions(talk(arithmetic.rest_port, head + body + post(4, CLOSE))) == [[1], [2]]
+
+
+def test_a_long_body_is_not_counted_with_the_next_requests_head(base):
+    with opened(base, max_header_bytes=2000) as server:
+        first, second = post(2).replace(b"[2]", b"[2]" + b" " * 4000), post(4, CLOSE)
+        first = first.replace(b"Length: 18", b"Length: 4018")
+        assert predictions(talk(server.rest_port, first + second[:60], second[60:], pause=0.2)) == [[1], [2]]
+
+
+def test_what_comes_before_a_head_that_is_refused_is_answered(arithmetic):
+    assert predictions(talk(arithmetic.rest_port, post(2) + b"POST / HTTP/1.1\r\nContent-Length: x\r\n\r\n")) == [[1]]
+
+
+def test_a_client_of_http_1_0_keeps_its_connection_where_it_asks_for_that(arithmetic):  # protocol 3
+    kept = b"Connection: keep-alive\r\n"
+    found = talk(arithmetic.rest_port, post(2, kept, b"1.0"), post(4, kept, b"1.0"), post(6, b"", b"1.0"), pause=0.1)
+    assert predictions(found) == [[1], [2], [3]]
+    said = [part.partition(b"\r\n\r\n")[0].lower() for part in found.split(b"HTTP/1.1")[1:]]
+    assert [b"connection: keep-alive" in head for head in said] == [True, True, False]
+
+
+@pytest.mark.parametrize(
+    ("head", "status"),
+    [
+        (b"FOO /v1/models/math HTTP/1.1\r\nHost: a\r\n\r\n", b"501"),
+        (b"CONNECT a:80 HTTP/1.1\r\nHost: a\r\n\r\n", b"501"),
+        (b"\x16\x03\x01\x00\xa5\x01\x00\x00", b"400"),
+        (b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: -1\r\n\r\n", b"400"),
+        (b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: two\r\n\r\n", b"400"),
+        (b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: \r\n\r\n", b"400"),
+    ],
+)
+def test_a_head_that_is_none_is_refused_with_a_page(arithmetic, head, status):  # protocol 2, 3
+    found, _, page = talk(arithmetic.rest_port, head).partition(b"\r\n\r\n")
+    assert found.split()[1] == status
+    assert b"content-type: text/html\r\n" in found
+    assert b"connection: close" in found
+    assert page.startswith(b"<html>")
 
 
 def test_a_full_queue_is_a_429_at_once_and_what_nobody_waits_for_is_not_run(base):

@@ -1,4 +1,4 @@
-"""Classify, Regress and MultiInference on both protocols. "protocol N" names a section of the facts about them."""
+"""Classify, Regress and MultiInference on both protocols. "protocol N" is a section of docs/protocol.md."""
 
 from __future__ import annotations
 

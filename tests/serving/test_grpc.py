@@ -1,4 +1,4 @@
-"""gRPC as TensorFlow Serving speaks it. "protocol N" names a section of the facts about that protocol."""
+"""gRPC as TensorFlow Serving speaks it. "protocol N" is a section of docs/protocol.md."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What those who run the server see. "protocol N" names a section of the TF Serving protocol."""
+"""What those who run the server see. "protocol N" is a section of docs/protocol.md."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ import pytest
 from flowformers.serving import metrics
 from flowformers.serving.logs import JsonFormatter, TextFormatter
 from flowformers.wire import prediction_service_pb2_grpc
+from flowformers.wire.open_inference import MESSAGES, SERVICE
+from flowformers.wire.stubs import stub_class
 from tests.serving.conftest import Arithmetic, Client, serve
 from tests.serving.test_grpc import request
 
@@ -91,6 +93,45 @@ def test_our_own_metrics_are_prometheus_text(client):
         assert line in text
 
 
+V2 = {"inputs": [{"name": "x", "datatype": "FP32", "shape": [1], "data": [1]}]}
+COUNTED = 'flowformers_requests_total{api="%s",model="%s",protocol="%s",status="%s"}'
+
+
+def infer_over_grpc(client):
+    asked = MESSAGES["ModelInferRequest"](model_name="sums")
+    asked.inputs.add(name="x", datatype="FP32", shape=[1]).contents.fp32_contents.append(1)
+    with client.channel() as channel:
+        stub_class(SERVICE)(channel).ModelInfer(asked, timeout=30)
+
+
+def send_broken_bytes(client):
+    with client.channel() as channel, pytest.raises(grpc.RpcError):
+        channel.unary_unary("/tensorflow.serving.PredictionService/Predict")(b"\xff\xff", timeout=30)
+
+
+@pytest.mark.parametrize(
+    ("ask", "names"),
+    [
+        (lambda client: client.http("/v2/models/sums/infer", V2), ("infer", "sums", "REST", "OK")),
+        (
+            lambda client: client.http("/v1/embeddings", {"model": "sums", "input": "x"}),
+            ("embeddings", "sums", "REST", "INVALID_ARGUMENT"),
+        ),
+        (
+            lambda client: client.http("/v1/embeddings", {"model": "invented", "input": "x"}),
+            ("embeddings", "", "REST", "NOT_FOUND"),
+        ),
+        (infer_over_grpc, ("ModelInfer", "sums", "GRPC", "OK")),
+        (send_broken_bytes, ("Predict", "", "GRPC", "INTERNAL")),
+        (lambda client: client.http("/v1/models/sums:nothing", b"{}"), ("", "", "REST", "INVALID_ARGUMENT")),
+    ],
+)
+def test_every_protocol_is_counted_under_its_api_and_model(client, ask, names):
+    before = value(client, "/metrics", COUNTED % names)
+    ask(client)
+    assert value(client, "/metrics", COUNTED % names) - before == 1
+
+
 def test_names_that_clients_invent_make_no_new_series(client):
     for name in ("invented1", "invented2"):
         assert client.http(f"/v1/models/{name}:predict", {"instances": [1]}).status == 404
@@ -154,7 +195,9 @@ def test_the_access_log_has_a_line_for_each_request(client, caplog):
     assert (found["api"], found["model"], found["status"], found["total_ms"] > 0) == ("predict", "sums", "OK", True)
 
 
-def test_spans_continue_the_clients_trace(client, monkeypatch):
+@pytest.fixture
+def spans(monkeypatch):
+    """What is sent of a trace."""
     from opentelemetry.sdk import trace
     from opentelemetry.sdk.trace.export import SimpleSpanProcessor
     from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
@@ -164,8 +207,18 @@ def test_spans_continue_the_clients_trace(client, monkeypatch):
     seen, provider = InMemorySpanExporter(), trace.TracerProvider()
     provider.add_span_processor(SimpleSpanProcessor(seen))
     monkeypatch.setattr(tracing, "_tracer", provider.get_tracer("test"))
+    return seen
+
+
+def test_spans_continue_the_clients_trace(client, spans):
     parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
     client.http(PREDICT, {"instances": ["x"]}, {"traceparent": parent})
-    (span,) = seen.get_finished_spans()
+    (span,) = spans.get_finished_spans()
     assert format(span.context.trace_id, "032x") == parent.split("-")[1]
     assert (span.name, span.attributes["flowformers.status"]) == ("predict sums", "INVALID_ARGUMENT")
+
+
+def test_a_span_has_the_model_that_only_the_body_names(client, spans):
+    client.http("/v1/embeddings", {"model": "sums", "input": "x"})
+    (span,) = spans.get_finished_spans()
+    assert (span.name, span.attributes["flowformers.model"]) == ("embeddings sums", "sums")

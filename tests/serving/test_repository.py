@@ -1,5 +1,5 @@
-"""The life of models and versions, with a loader that fails on demand. "protocol N" names a section of the
-TF Serving protocol."""
+"""The life of models and versions, with a loader that fails on demand. "protocol N" is a section of
+docs/protocol.md."""
 
 from __future__ import annotations
 
@@ -106,6 +106,22 @@ def test_a_version_is_freed_when_its_last_request_is_done(tmp_path):  # protocol
             assert refusal(version_of, served, "m", 1)[0] is Kind.NOT_FOUND
             assert not old.closed
         wait_for(lambda: old.closed and states(served)[1] is State.END)
+
+
+def test_a_version_that_cannot_be_closed_holds_up_nothing(tmp_path):
+    class Stuck(Loaded):
+        def close(self):
+            raise RuntimeError("the session is gone")
+
+    base = put(tmp_path / "m", 1)
+    with repository(ModelConfig("m", base), load=Stuck) as served:
+        put(base, 2)
+        served.poll()
+        wait_for(lambda: states(served) == {2: State.AVAILABLE, 1: State.END})
+        put(base, 3)
+        served.poll()
+        wait_for(lambda: states(served)[2] is State.END)
+    assert states(served)[3] is State.END
 
 
 @pytest.mark.parametrize("how", ["broken", "odd"])
@@ -255,7 +271,8 @@ def test_the_first_config_may_not_have_labels_without_the_flag(tmp_path):  # pro
             served.close()
 
 
-def test_a_polled_config_file_is_applied_and_a_bad_one_ignored(tmp_path):  # protocol 14
+@pytest.mark.parametrize("trouble", ["nonsense", "unreadable"])
+def test_a_polled_config_file_is_applied_and_a_bad_one_ignored(tmp_path, monkeypatch, caplog, trouble):  # protocol 14
     put(tmp_path / "a", 1), put(tmp_path / "b", 1)
     config = tmp_path / "models.config"
 
@@ -265,12 +282,21 @@ def test_a_polled_config_file_is_applied_and_a_bad_one_ignored(tmp_path):  # pro
         ]
         config.write_text(f"model_config_list {{ {' '.join(lines)} }}")
 
+    def refuse(path, **options):
+        raise PermissionError(13, "Permission denied", str(path))
+
     write("a")
-    served = Repository(Settings(model_config_file=config, model_config_file_poll_wait_seconds=1), load=Loaded)
+    served = Repository(Settings(model_config_file=config, model_config_file_poll_wait_seconds=0.1), load=Loaded)
     try:
         served.start()
         assert served.models() == ["a"]
-        config.write_text("model_config_list { nonsense")
+        with monkeypatch.context() as patch:
+            if trouble == "unreadable":  # said so, since root may read everything
+                patch.setattr(type(config), "read_text", refuse)
+            else:
+                config.write_text("model_config_list { nonsense")
+            wait_for(lambda: "is not used" in caplog.text)
+        assert served.models() == ["a"]
         write("a", "b")
         wait_for(lambda: served.models() == ["a", "b"] and served.ready())
     finally:

@@ -1,4 +1,4 @@
-"""REST as TensorFlow Serving speaks it. "protocol N" names a section of the facts about that protocol."""
+"""REST as TensorFlow Serving speaks it. "protocol N" is a section of docs/protocol.md."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def test_a_graph_that_runs_too_long_is_a_504(arithmetic):  # protocol 3
     assert status == 504, answer
 
 
-def test_status_tells_every_version(arithmetic):  # protocol 7
+def test_status_tells_every_version(arithmetic):  # protocol 8
     version = {"version": "3", "state": "AVAILABLE", "status": {"error_code": "OK", "error_message": ""}}
     for path in ("/v1/models/math", "/v1/models/math/versions/3"):
         assert arithmetic.json(path) == (200, {"model_version_status": [version]})

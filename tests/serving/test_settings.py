@@ -1,5 +1,4 @@
-"""Settings: four sources, TensorFlow Serving's names and defaults. "protocol N" names a section of the TF Serving
-protocol."""
+"""Settings: four sources, TensorFlow Serving's names and defaults. "protocol N" is a section of docs/protocol.md."""
 
 from __future__ import annotations
 
@@ -15,7 +14,7 @@ from flowformers.serving import Settings
 from flowformers.serving.settings import REFUSED
 from flowformers.serving.sources import PREFIX, collect, kinds, parse, read_toml, to_toml
 
-# Names and defaults as in the protocol, section 12. Not the same on purpose: the address (127.0.0.1), REST on at 8501.
+# As in docs/protocol.md, section 12. Not the same on purpose: the address (127.0.0.1), REST on at 8501.
 DEFAULTS = {
     "port": 8500,
     "rest_api_timeout_in_ms": 30000,

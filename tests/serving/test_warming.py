@@ -1,4 +1,4 @@
-"""Warm-up requests are run before a version is served. "protocol N" names a section of the TF Serving protocol."""
+"""Warm-up requests are run before a version is served. "protocol N" is a section of docs/protocol.md."""
 
 from __future__ import annotations
 

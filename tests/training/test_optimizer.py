@@ -5,7 +5,7 @@ from __future__ import annotations
 import keras
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import flowformers
@@ -13,6 +13,7 @@ from flowformers.errors import InvalidInput
 from tests.conftest import tiny_config
 
 
+@settings(deadline=None)  # the first call waits for TensorFlow
 @given(st.integers(1, 50), st.integers(1, 100), st.floats(0, 1), st.floats(0.5, 2))
 def test_the_rate_rises_to_the_peak_and_falls_to_the_end(warmup, decay, ratio, power):
     _, schedule = flowformers.create_optimizer(1e-3, warmup + decay, warmup, min_lr_ratio=ratio, power=power)
@@ -27,15 +28,24 @@ def test_the_schedule_survives_keras_files():
     assert [float(again(step)) for step in range(0, 120, 7)] == [float(schedule(step)) for step in range(0, 120, 7)]
 
 
-def test_decay_shrinks_kernels_and_tables_and_spares_norms_and_biases():
+@pytest.mark.parametrize(
+    ("included", "kinds"),
+    [
+        (None, {"kernel", "table"}),
+        (["^layer_norm"], {"kernel", "table", "gamma", "beta"}),
+        (["b[ei]", "nothing"], {"kernel", "table", "beta", "bias"}),
+    ],
+)
+def test_decay_shrinks_kernels_and_tables_and_spares_norms_and_biases_but_for_those_included(included, kinds):
     model = flowformers.TFBertForSequenceClassification(tiny_config())
     for weight in model.weights:
         weight.assign(np.ones(weight.shape))
-    optimizer, _ = flowformers.create_optimizer(0.1, 10, 0, weight_decay_rate=0.5)
+    optimizer, _ = flowformers.create_optimizer(0.1, 10, 0, weight_decay_rate=0.5, include_in_weight_decay=included)
+    optimizer = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(optimizer))
     optimizer.build(model.trainable_variables)
     optimizer.apply([0.0 * weight for weight in model.trainable_variables])
     for slot in model.slots():
-        expected = 0.95 if slot.parameter.kind in ("kernel", "table") else 1.0
+        expected = 0.95 if slot.parameter.kind in kinds else 1.0
         np.testing.assert_allclose(slot.variable.numpy(), expected, atol=1e-6, err_msg=slot.parameter.file_name)
 
 

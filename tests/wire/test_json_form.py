@@ -1,4 +1,4 @@
-"""JSON forms of predict. "protocol N" names a section of the facts about TensorFlow Serving's protocol."""
+"""JSON forms of predict. "protocol N" is a section of docs/protocol.md."""
 
 from __future__ import annotations
 

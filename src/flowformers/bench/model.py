@@ -23,7 +23,7 @@ def model_folder(given: str | None, cache: Path) -> Path:
     folder = checkpoint.resolve(given)
     fields = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     if fields.get("model_type") != "bert" or not (folder / "model.safetensors").is_file():
-        raise InvalidInput(f"expected a BERT with model.safetensors to time with every engine; {folder} is none")
+        raise InvalidInput(f"expected a BERT with model.safetensors to time with every engine; {folder} is not one")
     return folder
 
 

@@ -19,7 +19,7 @@ QUICK_PEERS = ("flowformers", "google", "onnxruntime-fused", "ceiling")
 class Plan:
     """names: of SCENARIOS and MEASURES. peers: instead of each scenario's own, or None. tokens: the most of a request.
 
-    Raises InvalidInput for a name that is none, and where no case is left.
+    Raises InvalidInput for an unknown name, and where no case is left.
     """
 
     names: tuple[str, ...]

@@ -49,6 +49,10 @@ class _Base:
     ) -> None:
         self._connection = Connection(url, api_key, tls, headers or {})
         self._session = Session(Target(model, version, label), retry or Retry(), timeout)
+        self._transport: Any = self._first_transport()
+
+    def _first_transport(self) -> Any:
+        """None where it has to wait for the first call. A hook, so that both clients show the signature above."""
 
     def _seconds(self, timeout: Any) -> float | None:
         return self._session.timeout if timeout is AS_GIVEN else timeout
@@ -57,11 +61,7 @@ class _Base:
 class Client(_Base):
     __doc__ = _Base.__doc__
 
-    def __init__(self, *args: Any, **options: Any) -> None:
-        super().__init__(*args, **options)
-        self._transport = self._open()
-
-    def _open(self) -> Any:
+    def _first_transport(self) -> Any:
         # Each protocol's library is imported only where it is used.
         if self._connection.is_grpc:
             from flowformers.client.grpc import GrpcTransport
@@ -143,8 +143,6 @@ class Client(_Base):
 
 class AsyncClient(_Base):
     __doc__ = f"Client with the same methods, awaited; of one event loop.\n{_Base.__doc__}"
-
-    _transport: Any = None
 
     def _open(self) -> Any:
         if self._connection.is_grpc:

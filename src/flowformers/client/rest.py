@@ -6,8 +6,9 @@ import asyncio
 import base64
 import json
 import ssl
+import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from email.utils import parsedate_to_datetime
 from typing import Any
@@ -31,6 +32,7 @@ from flowformers.client.calls import (
     VersionStatus,
 )
 from flowformers.client.connection import Connection
+from flowformers.client.retry import Deadline
 from flowformers.errors import InvalidInput, Kind, ServingError
 from flowformers.types import Array
 from flowformers.wire.codes import kind_of_http
@@ -39,6 +41,7 @@ from flowformers.wire.tensors import DTYPES
 IN_JSON = {"f4", "f8", "i1", "i2", "i4", "i8", "u1", "u4", "u8", "b1"}
 NAMES = {name: STRING if dtype == "O" else np.dtype(dtype).name for name, dtype, _ in DTYPES.values()}
 ERROR_TEXT = 500
+WRITTEN_AT_ONCE = 64 * 2**10  # bytes, between two looks at the clock
 
 
 class RestTransport:
@@ -46,16 +49,45 @@ class RestTransport:
 
     def __init__(self, connection: Connection) -> None:
         self._http = httpx2.Client(**_options(connection))
+        self._asking = threading.local()  # its deadline: a connection is used by one thread at a time
 
     def send(self, call: Call, timeout: float | None) -> Any:
-        """Ask once. Raises ServingError."""
+        """Ask once. timeout: seconds for the whole exchange. Raises ServingError."""
+        self._asking.deadline = Deadline(timeout)
         with _failures(timeout):
-            response = self._http.request(**_request(call), timeout=timeout)
+            response = self._http.request(**_request(call), timeout=timeout, extensions={"trace": self._trace})
         return _result(call, response)
+
+    def _trace(self, event: str, info: Mapping[str, Any]) -> None:
+        """Hold each new connection to the deadline of whoever uses it.
+
+        httpx's own timeouts are for one operation on the socket: a server that sends byte by byte would meet them all.
+        """
+        if event.endswith(("connect_tcp.complete", "start_tls.complete")):
+            _limit(info["return_value"], self._left)
+
+    def _left(self) -> float | None:
+        left: float | None = self._asking.deadline.left()
+        if left == 0:
+            raise TimeoutError
+        return left
 
     def close(self) -> None:
         """Close the connections."""
         self._http.close()
+
+
+def _limit(stream: Any, left: Callable[[], float | None]) -> None:
+    """Give every operation of httpx's network stream the seconds that are left, instead of its own timeout."""
+    read, write, start_tls = stream.read, stream.write, stream.start_tls
+
+    def limited_write(buffer: bytes, timeout: float | None = None) -> None:
+        for start in range(0, len(buffer), WRITTEN_AT_ONCE):
+            write(buffer[start : start + WRITTEN_AT_ONCE], left())
+
+    stream.read = lambda max_bytes, timeout=None: read(max_bytes, left())
+    stream.write = limited_write
+    stream.start_tls = lambda **given: start_tls(**given | {"timeout": left()})
 
 
 class AsyncRestTransport:

@@ -6,6 +6,7 @@ import json
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -93,7 +94,7 @@ def write_report(folder: Path, report: Mapping[str, Any]) -> None:
 
 def _answers(model: Any, tokenizer: Any, texts: Sequence[str]) -> dict[str, list[Array]]:
     """Every output's answer to every text, padding left out."""
-    limit = model.base_model.spec.max_length
+    limit, axes = model.base_model.spec.max_length, _axes(model)
     found: dict[str, list[Array]] = {}
     for start in range(0, len(texts), BATCH):
         batch = tokenizer(
@@ -101,14 +102,40 @@ def _answers(model: Any, tokenizer: Any, texts: Sequence[str]) -> dict[str, list
         )
         inputs = {name: tf.constant(batch[name], tf.int32) for name in model.serving_inputs if name in batch}
         for name, value in model.serving(inputs).items():
-            rows = zip(np.asarray(value, np.float32), batch["attention_mask"], strict=True)
-            found.setdefault(name, []).extend(_real(row, mask) for row, mask in rows)
+            rows = np.moveaxis(np.asarray(value, np.float32), axes[name].rows, 0)
+            pairs = zip(rows, batch["attention_mask"], strict=True)
+            found.setdefault(name, []).extend(_real(row, mask, axes[name].tokens) for row, mask in pairs)
     return found
 
 
-def _real(row: Array, mask: Array) -> Array:
-    per_token = row.ndim > 0 and row.shape[0] == mask.shape[0]
-    return row[mask == 1] if per_token else row
+@dataclass(frozen=True)
+class Axes:
+    """Of one output: the axis of the texts, and those of their tokens in one text's part of it."""
+
+    rows: int
+    tokens: tuple[int, ...]
+
+
+def _axes(model: Any) -> dict[str, Axes]:
+    """By output, what grows with the request: sizes alone can't tell, as there may be as many labels as tokens."""
+
+    def shapes(rows: int, length: int) -> dict[str, Sequence[int]]:
+        inputs = {name: tf.ones([rows, length], tf.int32) for name in model.serving_inputs}
+        return {name: value.shape for name, value in model.serving(inputs).items()}
+
+    small, large = shapes(1, 2), shapes(2, 4)
+    found = {}
+    for name in small:
+        grown = [axis for axis, sizes in enumerate(zip(small[name], large[name], strict=True)) if sizes[0] < sizes[1]]
+        rows = next(axis for axis in grown if (small[name][axis], large[name][axis]) == (1, 2))
+        found[name] = Axes(rows, tuple(axis - (axis > rows) for axis in grown if axis != rows))
+    return found
+
+
+def _real(row: Array, mask: Array, tokens: Sequence[int]) -> Array:
+    for axis in tokens:
+        row = np.compress(mask == 1, row, axis)
+    return row
 
 
 def _differences(exact: Mapping[str, list[Array]], lowered: Mapping[str, list[Array]]) -> dict[str, dict[str, float]]:

@@ -17,7 +17,7 @@ DEBUGGING = {"VarHandleOp": ("debug_name",)}  # op -> attributes that change no 
 
 
 def read(path: Path) -> Any:
-    """The SavedModel message of a saved_model.pb. Raises CheckpointError for a file that is none."""
+    """The SavedModel message of a saved_model.pb. Raises CheckpointError for a file that is not one."""
     try:
         return saved_model_pb2.SavedModel.FromString(path.read_bytes())
     except DecodeError as error:

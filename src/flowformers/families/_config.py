@@ -8,7 +8,9 @@ from copy import deepcopy
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
+from flowformers import checkpoint
 from flowformers.errors import ConfigError, NotFound
+from flowformers.hub import taken_from
 
 COMMON: Mapping[str, Any] = {
     "output_attentions": False,
@@ -50,7 +52,9 @@ class PretrainedConfig:
     @staticmethod
     def _labels(given: dict[str, Any]) -> dict[int, str]:
         count, labels = given.pop("num_labels", None), given.pop("id2label", None)
-        if labels is not None and (count is None or count == len(labels)):
+        if labels is not None:
+            if count not in (None, len(labels)):
+                raise ConfigError(f"expected num_labels {len(labels)}, as id2label has; got {count}. Give one of them")
             return {int(index): str(label) for index, label in labels.items()}
         given.pop("label2id", None)
         return {index: f"LABEL_{index}" for index in range(2 if count is None else int(count))}
@@ -114,17 +118,21 @@ class PretrainedConfig:
     def from_dict(cls, fields: Mapping[str, Any], **changes: Any) -> Self:
         """A config from the content of config.json; changes override it."""
         known = dict(fields)
-        if "num_labels" in changes and "id2label" not in changes and changes["num_labels"] != cls(**known).num_labels:
+        if "num_labels" in changes or "id2label" in changes:
+            known.pop("num_labels", None)
+        if "id2label" in changes or changes.get("num_labels") not in (None, cls(**known).num_labels):
             known.pop("id2label", None)
-            known.pop("label2id", None)
-        if "id2label" in changes and "label2id" not in changes:
             known.pop("label2id", None)
         return cls(**{cls.attribute_map.get(name, name): value for name, value in (known | changes).items()})
 
     @classmethod
-    def from_pretrained(cls, folder: str | Path, **changes: Any) -> Self:
-        """Read folder/config.json."""
-        return cls.from_dict(read_config(Path(folder)), **changes)
+    def from_pretrained(cls, name_or_path: str | Path, **changes: Any) -> Self:
+        """Read the config.json of a folder or Hub id; keywords that are none of the Hub's change fields.
+
+        Raises NotFound or ConfigError.
+        """
+        hub = taken_from(changes)
+        return cls.from_dict(read_config(checkpoint.resolve(name_or_path, **hub)), **changes)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, PretrainedConfig) and self.to_dict() == other.to_dict()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from flowformers.errors import InvalidInput
 from flowformers.families import PretrainedConfig, families
 from flowformers.models.auto import AUTO_CLASSES, AutoConfig, architecture, class_of
 from flowformers.models.base import TFPreTrainedModel
@@ -21,26 +20,13 @@ __all__ = [
     "architecture",
     "class_of",
     "public",
-    "public_names",
 ]
 
 
-def _public() -> dict[str, Any]:
+def public() -> dict[str, Any]:
+    """Every class that a user may import from flowformers, by its name."""
     configs = {family.config_class.__name__: family.config_class for family in families().values()}
     shared = {
         cls.__name__: cls for cls in (AutoConfig, ModelOutput, PretrainedConfig, TFPreTrainedModel, TFSentenceEncoder)
     }
     return {**classes(), **configs, **AUTO_CLASSES, **OUTPUTS, **shared}
-
-
-def public_names() -> list[str]:
-    """Every name that `public` knows, sorted."""
-    return sorted(_public())
-
-
-def public(name: str) -> Any:
-    """The class of that name. Raises InvalidInput."""
-    known = _public()
-    if name not in known:
-        raise InvalidInput(f"flowformers has no {name!r}; a list of names is dir(flowformers)")
-    return known[name]

@@ -10,8 +10,8 @@ from flowformers import checkpoint
 from flowformers.errors import InvalidInput
 from flowformers.families import PretrainedConfig, families, family_of
 from flowformers.families._config import read_config
+from flowformers.hub import taken_from
 from flowformers.models.classes import class_for, classes
-from flowformers.models.loading import HUB
 from flowformers.models.sentence import TFSentenceEncoder, is_sentence_encoder
 
 TASKS = (
@@ -34,9 +34,9 @@ class AutoConfig:
 
     @staticmethod
     def from_pretrained(name_or_path: str | Path, **kwargs: Any) -> PretrainedConfig:
-        """Read a checkpoint's config.json; keywords that are fields change it. Raises UnknownFamily."""
-        hub = {name: kwargs.pop(name) for name in HUB if name in kwargs}
-        fields = read_config(checkpoint.resolve(str(name_or_path), **hub))
+        """Read a checkpoint's config.json; keywords that are none of the Hub's change fields. Raises UnknownFamily."""
+        hub = taken_from(kwargs)
+        fields = read_config(checkpoint.resolve(name_or_path, **hub))
         return family_of(fields.get("model_type")).config_class.from_dict(fields, **kwargs)
 
 
@@ -71,8 +71,7 @@ class AutoModel:
 
 
 def _model_type(name_or_path: str | Path, kwargs: dict[str, Any]) -> object:
-    hub = {name: kwargs[name] for name in HUB if kwargs.get(name) is not None}
-    return read_config(checkpoint.resolve(str(name_or_path), **hub)).get("model_type")
+    return read_config(checkpoint.resolve(name_or_path, **taken_from(dict(kwargs)))).get("model_type")
 
 
 AUTO_CLASSES = {

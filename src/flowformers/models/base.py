@@ -14,7 +14,7 @@ from flowformers.errors import InvalidInput
 from flowformers.families import PretrainedConfig
 from flowformers.models import loading, saving
 from flowformers.models.calling import CallConventions, MainLayer
-from flowformers.models.fitting import OwnLoss
+from flowformers.models.fitting import OwnLoss, forget_traced
 from flowformers.models.naming import Slot, slots
 from flowformers.models.outputs import ModelOutput
 from flowformers.models.resizing import resize
@@ -78,14 +78,19 @@ class TFPreTrainedModel(CallConventions, OwnLoss, keras.Model):  # type: ignore[
     @precision.setter
     def precision(self, name: str) -> None:
         self.base_model.precision = name
+        forget_traced(self)
 
     def gradient_checkpointing_enable(self) -> None:
         """In training, keep only what goes from block to block; a block runs once more for its gradient."""
-        self.base_model.gradient_checkpointing = True
+        self._set_gradient_checkpointing(True)
 
     def gradient_checkpointing_disable(self) -> None:
         """Keep every inner value again, as a fresh model does."""
-        self.base_model.gradient_checkpointing = False
+        self._set_gradient_checkpointing(False)
+
+    def _set_gradient_checkpointing(self, on: bool) -> None:
+        self.base_model.gradient_checkpointing = on
+        forget_traced(self)
 
     # Serving
 
@@ -144,6 +149,7 @@ class TFPreTrainedModel(CallConventions, OwnLoss, keras.Model):  # type: ignore[
         """Give the vocabulary new_num_tokens words and return the word embeddings; see models/resizing.py."""
         if new_num_tokens is not None:
             resize(self, int(new_num_tokens))
+            forget_traced(self)
         return self.get_input_embeddings()
 
     def num_parameters(self, only_trainable: bool = False) -> int:

@@ -34,7 +34,7 @@ def run(encoder: Encoder, head: Any, spec: HeadSpec, tensors: Tensors, request: 
     def body(given: Tensors, *, dense: bool = False) -> dict[str, Any]:
         return _answers(encoder, head, spec, given, request, dense=dense)
 
-    key = (id(encoder), id(head), encoder.precision, request)
+    key = (encoder, head, encoder.precision, request)
     return through(key, body, tensors, encoder.spec.max_length)
 
 

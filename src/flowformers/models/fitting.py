@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import inspect
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
 import tensorflow as tf
 
 from flowformers.errors import InvalidInput
-from flowformers.models.outputs import ModelOutput
+from flowformers.models.outputs import OUTPUTS, ModelOutput
 from flowformers.types import Tensor
 
 
@@ -17,26 +18,39 @@ def plain(x: Any) -> Any:
     return dict(x) if isinstance(x, Mapping) and type(x) is not dict else x
 
 
+def with_plain_data(loop: Callable[..., Any], args: Any, kwargs: Any) -> Any:
+    """Call fit, evaluate or predict of Keras, whose parameters may be given by position, with data that is plain."""
+    given = inspect.signature(loop).bind(*args, **kwargs)
+    for name in {"x", "y", "validation_data"} & set(given.arguments):
+        data = given.arguments[name]
+        parts = name == "validation_data" and isinstance(data, list | tuple)
+        given.arguments[name] = tuple(map(plain, data)) if parts else plain(data)
+    return loop(*given.args, **given.kwargs)
+
+
+def forget_traced(model: Any) -> None:
+    """Let Keras trace fit, evaluate and predict anew: it keeps what it has traced, whatever of the model is changed."""
+    model.train_function = model.test_function = model.predict_function = None
+
+
 class OwnLoss:
     """The parts of Keras' training loop that know a head's labels. Mixed in before keras.Model."""
 
     head: Any
     head_spec: ClassVar[Any]
-    _compile_loss: Any
+    loss: Any
 
-    def fit(self, x: Any = None, y: Any = None, **kwargs: Any) -> Any:
-        """keras.Model.fit; x may be a tokenizer's output, labels may be in x or y."""
-        return super().fit(plain(x), plain(y), **kwargs)  # type: ignore[misc]
+    def fit(self, *args: Any, **kwargs: Any) -> Any:
+        """keras.Model.fit; x, also that of validation_data, may be a tokenizer's output, labels may be in x or y."""
+        return with_plain_data(super().fit, args, kwargs)  # type: ignore[misc]
 
-    def evaluate(self, x: Any = None, y: Any = None, **kwargs: Any) -> Any:
+    def evaluate(self, *args: Any, **kwargs: Any) -> Any:
         """keras.Model.evaluate; x may be a tokenizer's output, labels may be in x or y."""
-        return super().evaluate(plain(x), plain(y), **kwargs)  # type: ignore[misc]
+        return with_plain_data(super().evaluate, args, kwargs)  # type: ignore[misc]
 
-    def predict(self, x: Any, **kwargs: Any) -> ModelOutput:
+    def predict(self, *args: Any, **kwargs: Any) -> ModelOutput:
         """keras.Model.predict; returns the output object with NumPy arrays. Batches must be of one length."""
-        answers = super().predict(plain(x), **kwargs)  # type: ignore[misc]
-        from flowformers.models.outputs import OUTPUTS
-
+        answers = with_plain_data(super().predict, args, kwargs)  # type: ignore[misc]
         return OUTPUTS[self.head_spec.output](answers)
 
     def predict_step(self, data: Any) -> dict[str, Tensor]:
@@ -58,7 +72,7 @@ class OwnLoss:
         training: bool = True,
     ) -> Tensor:
         """The compiled loss on the logits, or else the head's own loss with labels from x or y. A float32 scalar."""
-        if self._compile_loss is not None:
+        if self.loss is not None:
             answers = self._answers(y_pred)
             return super().compute_loss(  # type: ignore[misc]
                 x, self._targets(x, y), answers, sample_weight, training=training

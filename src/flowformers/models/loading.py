@@ -10,16 +10,13 @@ from flowformers import checkpoint
 from flowformers.errors import InvalidInput
 from flowformers.families import PretrainedConfig
 from flowformers.families._config import read_config
+from flowformers.hub import taken_from
 from flowformers.models.naming import Slot, ignorable
 from flowformers.nn.parts import uninitialised
 from flowformers.nn.precision import checked
 from flowformers.progress import steps
 
 log = logging.getLogger("flowformers")
-
-HUB = ("revision", "subfolder", "token", "cache_dir", "local_files_only", "force_download")
-# Accepted because code written for transformers 4 passes them; they have nothing to decide here.
-HARMLESS = ("resume_download", "proxies", "use_auth_token", "trust_remote_code", "mirror", "_fast_init")
 
 
 def from_pretrained(
@@ -37,18 +34,18 @@ def from_pretrained(
     """Load a model of class cls.
 
     name_or_path: a checkpoint folder or a Hub id; revision, subfolder, token, cache_dir, local_files_only and
-    force_download choose among a repository's files. from_pt: PyTorch weights only (no PyTorch is needed either way).
+    force_download choose among a repository's files, and those of `config` where that is a folder or Hub id. from_pt:
+    PyTorch weights only (no PyTorch is needed either way).
     precision: fp32, bf16, fp16 or int8, see TFPreTrainedModel.precision.
     Keywords that are fields of the config change it; the rest goes to the constructor. Returns the model, or with
     output_loading_info the model and the account. Raises NotFound, ConfigError, CheckpointError, or WeightsMismatch
     with every tensor that is missing or of the wrong shape.
     """
     checked(precision)
-    hub = {name: kwargs.pop(name) for name in HUB if kwargs.get(name) is not None}
-    for name in (*HUB, *HARMLESS):
-        kwargs.pop(name, None)
-    folder = checkpoint.resolve(str(name_or_path), **hub)
-    settings, extra = _config(cls, folder, config, kwargs)
+    hub = taken_from(kwargs)
+    folder = checkpoint.resolve(name_or_path, **hub)
+    given = cls.config_class.from_pretrained(config, **hub) if isinstance(config, str | Path) else config
+    settings, extra = _config(cls, folder, given, kwargs)
     with uninitialised():
         model = cls(settings, *model_args, **extra)
     with checkpoint.open_checkpoint(folder, use_safetensors=use_safetensors, from_pt=from_pt) as source:
@@ -57,10 +54,10 @@ def from_pretrained(
     return (model, info) if output_loading_info else model
 
 
-def _config(cls: Any, folder: Path, config: Any, kwargs: dict[str, Any]) -> tuple[PretrainedConfig, dict[str, Any]]:
+def _config(
+    cls: Any, folder: Path, config: PretrainedConfig | None, kwargs: dict[str, Any]
+) -> tuple[PretrainedConfig, dict[str, Any]]:
     """The config with the fields given as keywords, and the keywords that are none of its fields."""
-    if isinstance(config, str | Path):
-        config = cls.config_class.from_pretrained(config)
     fields = config.to_dict() if config is not None else read_config(folder)
     model_type = fields.get("model_type", cls.family.model_type)
     if model_type != cls.family.model_type:

@@ -14,7 +14,8 @@ import tensorflow as tf
 from flowformers import checkpoint
 from flowformers.errors import CheckpointError, ConfigError, InvalidInput, NotFound
 from flowformers.heads.sentence import Normalize, Pooling, Projection
-from flowformers.models.loading import HUB
+from flowformers.hub import taken_from
+from flowformers.models.fitting import forget_traced
 from flowformers.models.saving import SavedModelOptions, check_options
 from flowformers.text import AutoTokenizer
 from flowformers.types import Array, Tensor
@@ -68,6 +69,7 @@ class TFSentenceEncoder(keras.Model):  # type: ignore[misc]
     @precision.setter
     def precision(self, name: str) -> None:
         self.transformer.precision = name
+        forget_traced(self)
         self._compiled = tf.function(self.call, reduce_retracing=True)
 
     def call(self, inputs: Mapping[str, Tensor], training: bool = False) -> dict[str, Tensor]:
@@ -138,8 +140,7 @@ class TFSentenceEncoder(keras.Model):  # type: ignore[misc]
     @classmethod
     def from_pretrained(cls, name_or_path: str | Path, **kwargs: Any) -> Self:
         """Read a sentence-transformers folder or Hub id. Raises NotFound, ConfigError, or CheckpointError."""
-        hub = {name: kwargs.pop(name) for name in HUB if kwargs.get(name) is not None}
-        folder = checkpoint.resolve(str(name_or_path), **hub)
+        folder = checkpoint.resolve(name_or_path, **taken_from(kwargs))
         entries = read_modules(folder)
         kinds = [kind for kind, _ in entries]
         if kinds[:2] != ["Transformer", "Pooling"] or any(kind not in STEPS for kind in kinds[2:]):

@@ -70,7 +70,7 @@ class Part(keras.layers.Layer):  # type: ignore[misc]
         value = getattr(self, name).value if others is None else others[id(self), name]
         as_it_is = dtype is None or value.dtype == dtype
         if store is not None and (store.form.constants or not as_it_is):
-            return store.tensor((id(self), name, dtype), lambda: as_array(getattr(self, name), dtype))
+            return store.tensor((self, name, dtype), lambda: as_array(getattr(self, name), dtype))
         return value if as_it_is else tf.cast(value, dtype)
 
     def replace_rows(self, name: str, rows: int) -> None:
@@ -128,7 +128,7 @@ def apply_prepared(store: Prepared, layers: Sequence[Dense], x: Tensor, *, cut: 
             found = np.concatenate([as_array(getattr(one, name), x.dtype) for one in layers], axis=-1)
             return np.pad(found, [(0, size - old) for size, old in zip(shape, found.shape, strict=True)])
 
-        return store.tensor((*map(id, layers), x.dtype, name), values)
+        return store.tensor((*layers, x.dtype, name), values)
 
     y = tf.nn.bias_add(tf.matmul(x, joined("kernel", (given, columns))), joined("bias", (columns,)))
     return y[:, :units] if cut and columns > units else y

@@ -104,6 +104,7 @@ class Int8:
     shareable = False  # kernels are quantised outside of the graph
 
     def __init__(self) -> None:
+        # By the layers themselves, not their ids: a layer that takes a freed one's place in memory has the same id.
         self._weights: dict[Any, Quantised] = {}
         self._tensors: dict[Any, Tensor] = {}
 
@@ -139,7 +140,7 @@ class Int8:
         return _whole_product(x, numbers, self._fixed(layers, name, bias))
 
     def _of(self, layers: Sequence[Dense]) -> Quantised:
-        key = tuple(map(id, layers))
+        key = tuple(layers)
         if key not in self._weights:
             with tf.init_scope():
                 kernel = np.concatenate([one.kernel.numpy() for one in layers], axis=1)
@@ -147,10 +148,10 @@ class Int8:
         return self._weights[key]
 
     def _fixed(self, layers: Sequence[Dense], name: str, value: Array) -> Tensor:
-        key = (*map(id, layers), name)
+        key = (*layers, name)
         if (store := prepared()) is not None:
             # oneDNN packs a constant once: for a short request that is a quarter of the time.
-            return store.constant((id(self), *key), lambda: value)
+            return store.constant((self, *key), lambda: value)
         if key not in self._tensors:
             with tf.init_scope():
                 self._tensors[key] = tf.constant(value)

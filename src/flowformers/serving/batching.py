@@ -26,8 +26,10 @@ from flowformers.serving.runs import Runs
 from flowformers.serving.subgraph import as_function
 from flowformers.types import Array
 
-MOST_QUEUES = 64  # of one set of inputs and outputs: each is a node in the graph for good
+MOST_QUEUES = 64  # each is a node in the graph for good
 Tensors = Mapping[str, Array]
+PADDED = "padded"
+Names = tuple[tuple[str, ...], tuple[str, ...]]  # of what is fed and of what is fetched, each in order
 
 
 class Batcher:
@@ -35,8 +37,10 @@ class Batcher:
 
     def __init__(self, runs: Runs, session: Any, parameters: BatchingParameters) -> None:
         self._runs, self._session, self._parameters = runs, session, parameters
-        self._families: dict[tuple[str, ...], Family] = {}
-        self._lock = threading.Lock()
+        self._paddings: dict[Names, Padding | None] = {}
+        self._queues: dict[tuple[Names, object], Queue] = {}
+        # One for all: they add nodes to one graph, and building a graph is for one thread at a time.
+        self._building = threading.Lock()
 
     def pace(self, signature_name: str) -> Pace:
         """One that never knows a short run: waiting for a batch is not for the caller's thread."""
@@ -52,12 +56,13 @@ class Batcher:
             raise ServingError(
                 Kind.INVALID_ARGUMENT, f"Task size {rows} is larger than maximum input batch size {limit}"
             )
-        queue = self._queue(feeds, fetches)
-        if queue is not None:
-            found = self._in_batch(queue, feeds, rows, timeout_ms)
-            if found is not None:
-                return found
-        return self._runs.run(signature_name, feeds, fetches, timeout_ms)
+        # In whatever order a client names them: requests for the same must meet.
+        names = tuple(sorted(feeds)), tuple(sorted({*fetches}))
+        queue = self._queue(names, feeds)
+        found = None if queue is None else self._in_batch(queue, feeds, rows, timeout_ms)
+        if found is None:
+            return self._runs.run(signature_name, feeds, fetches, timeout_ms)
+        return [found[names[1].index(name)] for name in fetches]
 
     def _in_batch(self, queue: Queue, feeds: Tensors, rows: int, timeout_ms: int) -> list[Array] | None:
         """The answer; None where the batch failed."""
@@ -72,63 +77,34 @@ class Batcher:
             metrics.FAILED_BATCHES.inc()
             return None
 
-    def _queue(self, feeds: Tensors, fetches: Sequence[str]) -> Queue | None:
-        key = (*feeds, "", *fetches)
-        family = self._families.get(key)
-        if family is None:
-            with self._lock:
-                family = self._families.get(key)
-                if family is None:
-                    family = self._families[key] = self._family(feeds, fetches, f"{len(self._families)}")
-        return family.queue(feeds)
+    def _queue(self, names: Names, feeds: Tensors) -> Queue | None:
+        """None where there are too many already, or while one is built: nobody waits for another's first request."""
+        found = self._queues.get((names, self._rows(names, feeds))) if names in self._paddings else None
+        if found is not None or len(self._queues) >= MOST_QUEUES or not self._building.acquire(blocking=False):
+            return found
+        try:
+            return self._built(names, feeds)
+        finally:
+            self._building.release()
 
-    def _family(self, feeds: Tensors, fetches: Sequence[str], name: str) -> Family:
-        padding = find_padding(self._runs, feeds, fetches)
-        return Family(self._session, self._runs, self._parameters, tuple(feeds), tuple(fetches), padding, name)
+    def _rows(self, names: Names, feeds: Tensors) -> object:
+        """What rows have in common that can be in one queue."""
+        padding = self._paddings[names]
+        return PADDED if padding and padding.takes(feeds) else tuple(feeds[name].shape[1:] for name in names[0])
 
+    def _built(self, names: Names, feeds: Tensors) -> Queue:
+        if names not in self._paddings:
+            self._paddings[names] = find_padding(self._runs, {name: feeds[name] for name in names[0]}, names[1])
+        rows = self._rows(names, feeds)
+        if (names, rows) not in self._queues:
+            padding = self._paddings[names] if rows == PADDED else None
+            self._queues[names, rows] = self._make(names, padding)
+        return self._queues[names, rows]
 
-def _common_rows(feeds: Tensors) -> int | None:
-    """The size of the first axis that all share; None where they do not, or it is empty."""
-    sizes = {array.shape[0] if array.ndim else 0 for array in feeds.values()}
-    size = sizes.pop() if len(sizes) == 1 else 0
-    return size or None
-
-
-class Family:
-    """The queues of one set of inputs and outputs: one for all rows that can be padded, else one for each shape."""
-
-    def __init__(
-        self,
-        session: Any,
-        runs: Runs,
-        parameters: BatchingParameters,
-        feeds: tuple[str, ...],
-        fetches: tuple[str, ...],
-        padding: Padding | None,
-        name: str,
-    ) -> None:
-        self._session, self._runs, self._parameters = session, runs, parameters
-        self._feeds, self._fetches, self._padding, self._name = feeds, fetches, padding, name
-        self._queues: dict[object, Queue] = {}
-        self._lock = threading.Lock()
-
-    def queue(self, feeds: Tensors) -> Queue | None:
-        """None where there are too many shapes already."""
-        padded = self._padding is not None and self._padding.takes(feeds)
-        key = "padded" if padded else tuple(feeds[name].shape[1:] for name in self._feeds)
-        found = self._queues.get(key)
-        if found is None and len(self._queues) < MOST_QUEUES:
-            with self._lock:
-                found = self._queues.get(key)
-                if found is None:
-                    found = self._queues[key] = self._make(self._padding if padded else None)
-        return found
-
-    def _make(self, padding: Padding | None) -> Queue:
-        name = f"{self._name}/{len(self._queues)}"
+    def _make(self, names: Names, padding: Padding | None) -> Queue:
         graph = self._session.graph
         with graph.as_default(), graph.device(None):
-            inner = as_function(graph, self._feeds, self._fetches, padding)
+            inner = as_function(graph, *names, padding)
             placeholders = [tf.compat.v1.placeholder(spec.dtype, name="batching/input") for spec in inner.inputs_fed]
             results = batch_function(
                 in_tensors=placeholders,
@@ -136,11 +112,18 @@ class Family:
                 f=inner.function,
                 Tout=inner.dtypes,
                 shared_name="batching",
-                batching_queue=name,
+                batching_queue=f"{len(self._queues)}",
                 **_attributes(self._parameters),
             )
         self._session._extend_graph()
-        return Queue(self._runs, self._feeds, [p.name for p in placeholders], [r.name for r in results], padding)
+        return Queue(self._runs, names[0], [p.name for p in placeholders], [r.name for r in results], padding)
+
+
+def _common_rows(feeds: Tensors) -> int | None:
+    """The size of the first axis that all share; None where they do not, or it is empty."""
+    sizes = {array.shape[0] if array.ndim else 0 for array in feeds.values()}
+    size = sizes.pop() if len(sizes) == 1 else 0
+    return size or None
 
 
 def _attributes(parameters: BatchingParameters) -> dict[str, Any]:

@@ -11,22 +11,20 @@ from contextlib import contextmanager
 from contextvars import ContextVar, copy_context
 from dataclasses import dataclass, field
 from typing import TypeVar
-from urllib.parse import unquote
 
 from flowformers.errors import Kind
 from flowformers.serving import metrics, tracing
 
 log = logging.getLogger("flowformers.access")
 ID = re.compile(r"[\w.:-]{1,128}", re.ASCII)
-PATH = re.compile(
-    r"/v[12]/models/(?P<name>[^/:?]+)(?:/(?:versions|labels)/[^/:]+)?(?:[:/](?P<verb>predict|classify|regress|infer)$)?"
-)
 Result = TypeVar("Result")
 
 
 @dataclass
 class Call:
-    """protocol: REST or GRPC; api: as TensorFlow Serving's metrics call it, "" for status and metadata; seconds."""
+    """protocol: REST or GRPC; api: as TensorFlow Serving's metrics call it, else as its protocol does, "" for status
+    and metadata; model: as the client names it, "" where that is not known (yet); seconds.
+    """
 
     protocol: str
     api: str
@@ -51,13 +49,6 @@ def request_id(given: str) -> str:
     return given if ID.fullmatch(given) else secrets.token_hex(8)
 
 
-def of_path(path: str, given_id: str) -> Call:
-    """The call that a REST path makes: its model, and its verb as the API; both "" where it has none."""
-    found = PATH.match(path)
-    verb = (found["verb"] or "") if found else ""
-    return Call("REST", verb, unquote(found["name"]) if found else "", request_id(given_id))
-
-
 @contextmanager
 def observed(call: Call, headers: Mapping[str, str]) -> Iterator[Call]:
     """Count, time, trace and log what happens inside the block."""
@@ -67,7 +58,7 @@ def observed(call: Call, headers: Mapping[str, str]) -> Iterator[Call]:
     try:
         with tracing.span(call.protocol, call.api, call.model, headers) as end:
             yield call
-            end(call.kind, call.request_id)
+            end(call.model, call.kind, call.request_id)
     except BaseException:
         call.kind = Kind.CANCELLED if call.kind is Kind.OK else call.kind
         raise
@@ -118,6 +109,13 @@ def ended(kind: Kind) -> None:
     call = CURRENT.get()
     if call is not None:
         call.kind = kind
+
+
+def is_for(model: str) -> None:
+    """The model of the current call, where its body and not its path names it."""
+    call = CURRENT.get()
+    if call is not None:
+        call.model = model
 
 
 def model() -> str:

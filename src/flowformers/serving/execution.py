@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future
@@ -19,10 +20,10 @@ FADING = 0.9  # weight of what was before, at each request
 
 
 class Execution:
-    """Runs work for the protocols. What its client has given up is not begun."""
+    """Runs work for the protocols. What its client has given up is not begun. max_queued: 0 is no limit."""
 
     def __init__(self, executor: Executor, threads: int, max_queued: int) -> None:
-        self._executor, self._limit = executor, threads + max_queued
+        self._executor, self._limit = executor, threads + max_queued if max_queued else math.inf
         self._accepted, self._lock = 0, Lock()
         self._open, self._share = 0, _Share()
 

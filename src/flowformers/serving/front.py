@@ -1,4 +1,4 @@
-"""The HTTP front door: an ASGI application that takes whole requests to the REST API (TF Serving protocol, 2 and 3)."""
+"""The HTTP front door: an ASGI application in front of the REST APIs (TF Serving protocol, sections 2 and 3)."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from starlette.routing import Route
 
 from flowformers.errors import FlowformersError, Kind, ServingError
 from flowformers.serving import calls
+from flowformers.serving.calls import Call
 from flowformers.serving.execution import Execution
 from flowformers.serving.pace import NotShort, patience
 from flowformers.serving.rest import Headers, Request, Response, deadline_in
@@ -50,6 +51,9 @@ class Api(Protocol):
 
     def is_open(self, path: str) -> bool:
         """Whether a path needs no API key."""
+
+    def names(self, path: str) -> tuple[str, str]:
+        """The model and the API that a path asks for, as they are counted; "" where it names none."""
 
     def refuse(self, error: FlowformersError) -> Response:
         """The error in this protocol's form."""
@@ -96,7 +100,8 @@ class Front:
         return None if path in self._taken else next((api for api in self._apis if api.takes(path)), None)
 
     async def _answer(self, api: Api, scope: Any, receive: Any, send: Any) -> None:
-        call = calls.of_path(_raw_path(scope), _header(scope, b"x-request-id").decode("latin-1"))
+        model, name = api.names(_raw_path(scope))
+        call = Call("REST", name, model, calls.request_id(_header(scope, b"x-request-id").decode("latin-1")))
         with self._execution.request(), calls.observed(call, _Headers(scope)):
             response = await self._response(api, scope, receive)
             if response is None:

@@ -39,15 +39,6 @@ from flowformers.wire.tensors import to_array, write_proto
 log = logging.getLogger("flowformers.serving")
 BY_NUMBER = {code.value[0]: code for code in grpc.StatusCode}
 TEXT_LIMIT = 1024
-APIS = {  # as TensorFlow Serving's metrics call them (section 17)
-    "PredictRequest": "Predict",
-    "ClassificationRequest": "Classify",
-    "RegressionRequest": "Regress",
-    "MultiInferenceRequest": "MultiInference",
-    "GetModelMetadataRequest": "GetModelMetadata",
-    "GetModelStatusRequest": "GetModelStatus",
-    "ReloadConfigRequest": "HandleReloadConfigRequest",
-}
 INLINE_BYTES = 64 * 2**10
 PredictResponse = predict_pb2.PredictResponse
 Work = Callable[[Any, Limits], Any]
@@ -65,33 +56,35 @@ class GrpcApi:
         self._dataplane, self._execution, self._tensor_content = dataplane, execution, tensor_content
 
     async def Predict(self, request: Any, context: Any) -> Any:
-        return await self.answer(self._predict, request, context)
+        return await self._answer("Predict", self._predict, request, context)
 
     async def Classify(self, request: Any, context: Any) -> Any:
-        return await self.answer(self._classify, request, context)
+        return await self._answer("Classify", self._classify, request, context)
 
     async def Regress(self, request: Any, context: Any) -> Any:
-        return await self.answer(self._regress, request, context)
+        return await self._answer("Regress", self._regress, request, context)
 
     async def MultiInference(self, request: Any, context: Any) -> Any:
-        return await self.answer(self._multi_inference, request, context)
+        return await self._answer("MultiInference", self._multi_inference, request, context)
 
     async def GetModelMetadata(self, request: Any, context: Any) -> Any:
-        return await self.answer(self._metadata, request, context, _at_once)
+        return await self._answer("GetModelMetadata", self._metadata, request, context, _at_once)
 
     async def GetModelStatus(self, request: Any, context: Any) -> Any:
-        return await self.answer(self._status, request, context, _at_once)
+        return await self._answer("GetModelStatus", self._status, request, context, _at_once)
 
     async def HandleReloadConfigRequest(self, request: Any, context: Any) -> Any:
         # It waits until models are loaded, so it must not hold a thread that answers requests.
-        return await self.answer(self._reload, request, context, asyncio.to_thread)
+        return await self._answer("HandleReloadConfigRequest", self._reload, request, context, asyncio.to_thread)
 
-    async def answer(self, work: Work, request: Any, context: Any, run: Run | None = None) -> Any:
-        """The work's answer, counted and timed."""
+    async def _answer(self, api: str, work: Work, request: Any, context: Any, run: Run | None = None) -> Any:
+        return await self.answer(api, _model(request), work, request, context, run)
+
+    async def answer(self, api: str, model: str, work: Work, request: Any, context: Any, run: Run | None = None) -> Any:
+        """The work's answer, counted and timed under the names of API and model."""
         headers = dict(context.invocation_metadata() or ())
-        name = type(request).__name__
         request_id = calls.request_id(str(headers.get("x-request-id", "")))
-        call = Call("GRPC", APIS.get(name, name), _model(request), request_id)
+        call = Call("GRPC", api, model, request_id)
         with self._execution.request(), calls.observed(call, headers):
             answer, error = await self._outcome(work, request, context, run)
             call.kind = error.kind if error else Kind.OK
@@ -202,7 +195,7 @@ class GrpcApi:
 
 
 def _model(request: Any) -> str:
-    """The name of the model that a request is for, "" for none."""
+    """The name of the model that a request is for; "" for none, and for broken bytes."""
     spec = getattr(request, "model_spec", None)
     if spec is None and getattr(request, "tasks", None):
         spec = request.tasks[0].model_spec

@@ -95,9 +95,8 @@ class _NeedsKey(grpc.aio.ServerInterceptor):  # type: ignore[misc]
         self._refusal = grpc.unary_unary_rpc_method_handler(_refuse)
 
     async def intercept_service(self, continuation: Any, details: Any) -> Any:
-        given = {name: value.encode() for name, value in details.invocation_metadata if isinstance(value, str)}
         free = details.method.startswith(f"/{health.SERVICE_NAME}/")
-        if free or self._keys.allow(given.get("authorization", b""), given.get("x-api-key", b"")):
+        if free or self._keys.allow_metadata(details.invocation_metadata):
             return await continuation(details)
         return self._refusal
 

@@ -40,7 +40,7 @@ class Plan:
 
 
 def plan(signature: Signature, method_name: str, *, check_name: bool) -> Plan:
-    """Raises ServingError where the signature is none of that method. method_name: CLASSIFY or REGRESS."""
+    """Raises ServingError where the signature is not one of that method. method_name: CLASSIFY or REGRESS."""
     wanted = {CLASSIFY: (CLASSES, SCORES), REGRESS: (OUTPUTS,)}.get(method_name)
     if wanted is None:
         raise ServingError(Kind.UNIMPLEMENTED, f"Unsupported signature method_name: {method_name}")

@@ -104,6 +104,11 @@ class OpenInferenceRest:
         """Health needs no key: what asks has none."""
         return path.startswith("/v2/health/")
 
+    def names(self, path: str) -> tuple[str, str]:
+        """The model, and infer or ""."""
+        found = MODEL.fullmatch(_below(path))
+        return (unquote(found["name"]), "infer" if found["verb"] == "infer" else "") if found else ("", "")
+
     def refuse(self, error: FlowformersError) -> Response:
         """The protocol's form of an error."""
         return _json({"error": str(error)}, http_status(error.kind))
@@ -122,7 +127,7 @@ class OpenInferenceRest:
             return self.refuse(mistake(error))
 
     def _route(self, request: Request) -> Response:
-        path = request.path.partition("?")[0].removeprefix("/v2").strip("/")
+        path = _below(request.path)
         found = MODEL.fullmatch(path)
         if found and found["verb"] == "infer" and request.method == "POST":
             return self._infer(target_of(unquote(found["name"]), unquote(found["version"] or "")), request)
@@ -157,6 +162,11 @@ class OpenInferenceRest:
         return Response(200, content, [*BYTES, (HEADER, str(length).encode())])
 
 
+def _below(path: str) -> str:
+    """The path below /v2, without its query."""
+    return path.partition("?")[0].removeprefix("/v2").strip("/")
+
+
 def _length(request: Request) -> int | None:
     """Where the JSON ends; None where the client says nothing."""
     if not any(name == HEADER for name, _ in request.headers):
@@ -175,7 +185,9 @@ class OpenInferenceGrpc:
     """GRPCInferenceService: the servicer for the gRPC port."""
 
     def __init__(self, protocol: OpenInference, answer: Callable[..., Any]) -> None:
-        """answer(work, request, context): run work(request, limits); a ServingError becomes its code."""
+        """answer(api, model, work, request, context): count the call under both names and run work(request, limits);
+        a ServingError becomes its code.
+        """
         self._protocol, self._run = protocol, answer
 
     async def ServerLive(self, request: Any, context: Any) -> Any:
@@ -188,13 +200,13 @@ class OpenInferenceGrpc:
         return open_inference.MESSAGES["ServerMetadataResponse"](**self._protocol.server())
 
     async def ModelReady(self, request: Any, context: Any) -> Any:
-        return await self._run(self._model_ready, request, context)
+        return await self._run("ModelReady", _named(request, "name"), self._model_ready, request, context)
 
     async def ModelMetadata(self, request: Any, context: Any) -> Any:
-        return await self._run(self._model_metadata, request, context)
+        return await self._run("ModelMetadata", _named(request, "name"), self._model_metadata, request, context)
 
     async def ModelInfer(self, request: Any, context: Any) -> Any:
-        return await self._run(self._model_infer, request, context)
+        return await self._run("ModelInfer", _named(request, "model_name"), self._model_infer, request, context)
 
     def _model_ready(self, request: Any, _: Limits) -> Any:
         try:
@@ -214,3 +226,8 @@ class OpenInferenceGrpc:
         asked = open_inference.from_message(request)
         version, outputs = self._protocol.infer(target, asked, limits)
         return open_inference.to_message(asked, target.name, version, outputs)
+
+
+def _named(request: Any, field: str) -> str:
+    """The model in a field of a message; "" for broken bytes, which are none."""
+    return str(getattr(request, field, ""))

@@ -105,7 +105,7 @@ def _series(model: str, protocol: str, api: str, kind: Kind) -> _Series:
         (REQUESTS.labels(model, protocol, api, kind.name), *([REQUEST_COUNT.labels(model, kind.name)] * counted)),
         REQUEST_SECONDS.labels(model, protocol, api),
         RUN_SECONDS.labels(model),
-        RUNTIME_LATENCY.labels(model, api.capitalize(), "TF1"),
+        RUNTIME_LATENCY.labels(model, api[:1].upper() + api[1:], "TF1"),
         REQUEST_LATENCY.labels(model, api, protocol) if counted and kind is Kind.OK else None,
     )
 

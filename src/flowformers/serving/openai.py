@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from flowformers.errors import FlowformersError, Kind, ServingError
+from flowformers.serving import calls
 from flowformers.serving.dataplane import Dataplane, Limits, Target
 from flowformers.serving.rest import Request, Response, mistake, unpacked
 from flowformers.types import Array
@@ -34,6 +35,10 @@ class EmbeddingsApi:
         """It needs a key where there are any."""
         return False
 
+    def names(self, path: str) -> tuple[str, str]:
+        """The model is in the body."""
+        return "", "embeddings"
+
     def refuse(self, error: FlowformersError) -> Response:
         """OpenAI's form of an error."""
         return Response(http_status(error.kind), openai_form.error_body(error))
@@ -49,6 +54,7 @@ class EmbeddingsApi:
             return Response(405, openai_form.error_body(bad(text)))
         try:
             asked = openai_form.parse(unpacked(request))
+            calls.is_for(asked.model)
             return Response(200, self._embed(asked, Limits(request.deadline)))
         except FlowformersError as error:
             return self.refuse(error)

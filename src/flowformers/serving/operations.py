@@ -1,9 +1,10 @@
-"""For those who run the server: /healthz, /readyz, /metrics, and TensorFlow Serving's metrics at their path (17)."""
+"""/healthz, /readyz, /metrics, and TensorFlow Serving's metrics at their path (TF Serving protocol, section 17)."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -13,6 +14,7 @@ from flowformers.errors import InvalidInput
 from flowformers.serving import metrics
 from flowformers.serving.model_config import read_text_proto
 from flowformers.serving.repository import Repository
+from flowformers.serving.security import ApiKeys
 
 DEFAULT_PATH = "/monitoring/prometheus/metrics"
 
@@ -33,16 +35,18 @@ def monitoring_path(file: Path | None) -> str | None:
     return path if config.enable else None
 
 
-def routes(repository: Repository, draining: Callable[[], bool], monitoring: str | None) -> list[Route]:
-    """Routes beside the API's."""
+def routes(repository: Repository, draining: Callable[[], bool], monitoring: str | None, keys: ApiKeys) -> list[Route]:
+    """Routes beside the API's. None needs a key, as what probes and scrapes has none; /readyz names models to keys."""
 
     async def alive(request: Request) -> Response:
         return JSONResponse({"status": "alive"})
 
     async def ready(request: Request) -> Response:
-        models = {name: repository.available(name) for name in repository.models()}
         well = repository.ready() and not draining()
-        content = {"status": "ready" if well else "draining" if draining() else "loading", "versions": models}
+        content: dict[str, Any] = {"status": "ready" if well else "draining" if draining() else "loading"}
+        given = [request.headers.get(name, "").encode("latin-1") for name in ("authorization", "x-api-key")]
+        if not keys or keys.allow(*given):
+            content["versions"] = {name: repository.available(name) for name in repository.models()}
         return JSONResponse(content, 200 if well else 503)
 
     async def ours(request: Request) -> Response:

@@ -225,8 +225,8 @@ class Repository:
         while path and not self._stopping.wait(wait):
             try:
                 self.reload(read_model_config(Path(path)))
-            except FlowformersError as error:
-                log.error("the config in %s is not used: %s", path, error)
+            except Exception as error:  # also of the disk: a thread that ended would never look at the file again
+                log.error("the config in %s is not used: %s", path, _as_serving_error(error))
 
     def _act(self) -> None:
         """Start what is due: loads, unloads, and freeing what the last request has left. Holds the lock."""
@@ -295,17 +295,22 @@ class Repository:
         self._changed.notify_all()
 
     def _free(self, model: Model, entry: Entry) -> None:
+        version, name = entry.status.version, model.config.name
         servable, entry.servable = entry.servable, None
         assert servable is not None
-        servable.close()
-        del servable
-        give_back()
-        with self._changed:
-            entry.end()
-            entry.busy = False
-            model.leaving = [other for other in model.leaving if other is not entry]
-            self._changed.notify_all()
-        log.info("version %d of %s is unloaded", entry.status.version, model.config.name)
+        try:
+            servable.close()
+        except Exception:  # else it would be waited for without end
+            log.exception("version %d of %s did not close; its memory may stay", version, name)
+        finally:
+            del servable
+            give_back()
+            with self._changed:
+                entry.end()
+                entry.busy = False
+                model.leaving = [other for other in model.leaving if other is not entry]
+                self._changed.notify_all()
+        log.info("version %d of %s is unloaded", version, name)
 
     def close(self) -> None:
         """Stop watching and free every version when its last request is answered."""

@@ -34,16 +34,15 @@ JSON: Headers = ((b"content-type", b"application/json"),)
 
 @dataclass(frozen=True)
 class Request:
-    """What a client sent. path: as on the wire, query included: names are decoded after matching.
-
-    cpu_seconds: of the processor, where the event loop answers.
+    """What a client sent. path: as on the wire, query included: names are decoded after matching. deadline: on
+    time.monotonic's clock, None is none. cpu_seconds: of the processor, where the event loop answers.
     """
 
     method: str
     path: str
     body: bytes
     gzip: bool
-    deadline: float
+    deadline: float | None
     headers: Headers = ()
     cpu_seconds: float = math.inf
 
@@ -75,6 +74,12 @@ class RestApi:
     def is_open(self, path: str) -> bool:
         """Whether a path needs no API key."""
         return False
+
+    def names(self, path: str) -> tuple[str, str]:
+        """The model and the verb, which is "" for status and metadata."""
+        found = INFER.fullmatch(path) or METADATA.fullmatch(path) or STATUS.fullmatch(path)
+        verb = found.groupdict().get("verb", "") if found else ""
+        return unquote(found["name"]) if found else "", verb if verb in self._verbs else ""
 
     def refuse(self, error: FlowformersError) -> Response:
         """The error in this protocol's form."""
@@ -152,9 +157,9 @@ class RestApi:
 SIGNATURE = re.compile(rb'"signature_name"\s*:\s*"([\x20-\x7e]*?)"')
 
 
-def deadline_in(milliseconds: int) -> float:
-    """A time on time.monotonic's clock."""
-    return time.monotonic() + milliseconds / 1000
+def deadline_in(milliseconds: int) -> float | None:
+    """A time on time.monotonic's clock; None for 0, which is no limit to TensorFlow's run either."""
+    return time.monotonic() + milliseconds / 1000 if milliseconds else None
 
 
 def mistake(error: Exception) -> ServingError:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import hmac
 import ssl
 import tempfile
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from flowformers.errors import InvalidInput, NotFound
 from flowformers.serving.model_config import read_text_proto
@@ -38,7 +40,7 @@ def read_tls(path: Path) -> Tls:
 
 
 def http_context(tls: Tls, path: Path) -> ssl.SSLContext:
-    """The context of an HTTPS server. Raises InvalidInput that names the file for PEM texts that are none."""
+    """The context of an HTTPS server. Raises InvalidInput that names the file for PEM texts that are not valid."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     try:
         with tempfile.NamedTemporaryFile(suffix=".pem") as file:  # the ssl module reads keys from files only
@@ -68,9 +70,14 @@ class ApiKeys:
         given = [api_key, bearer.strip() if scheme.lower() == b"bearer" else b""]
         return any(hmac.compare_digest(key, one) for key in self._keys for one in given)
 
+    def allow_metadata(self, metadata: Iterable[tuple[str, Any]]) -> bool:
+        """The same for the metadata of a gRPC call."""
+        given = {name: value.encode() for name, value in metadata if isinstance(value, str)}
+        return self.allow(given.get("authorization", b""), given.get("x-api-key", b""))
+
 
 def read_api_keys(path: Path | None) -> ApiKeys:
-    """One key a line; blank lines and lines with # are none. Raises NotFound, InvalidInput for a file without keys."""
+    """One key a line; blank and # lines are skipped. Raises NotFound, InvalidInput for a file without keys."""
     if path is None:
         return ApiKeys([])
     if not path.is_file():

@@ -26,16 +26,16 @@ from flowformers.serving.http import HttpServer, bind
 from flowformers.serving.operations import monitoring_path, routes
 from flowformers.serving.protocols import add_open_inference, rest_app
 from flowformers.serving.repository import Repository
+from flowformers.serving.security import read_api_keys
 from flowformers.serving.settings import Settings
-from flowformers.serving.storage import require_versions
+from flowformers.serving.storage import require_model
 
 
 class Server:
     """Both ports over one repository. `rest_port` and `grpc_port` are known once it is ready; 0 where one is off."""
 
     def __init__(self, settings: Settings) -> None:
-        if settings.model_config_file is None and settings.model_base_path is not None:
-            require_versions(settings.model_base_path)
+        require_model(settings)
         self.settings = settings
         self.repository = Repository(settings)
         self.dataplane = Dataplane(self.repository, check_method_names=settings.enable_signature_method_name_check)
@@ -75,7 +75,8 @@ class Server:
         """Answer there; returns what drains and ends it."""
         assert self._stopping is not None
         monitoring = monitoring_path(self.settings.monitoring_config_file)
-        others = routes(self.repository, self._stopping.is_set, monitoring)
+        keys = read_api_keys(self.settings.api_key_file)
+        others = routes(self.repository, self._stopping.is_set, monitoring, keys)
         http = HttpServer(rest_app(self.dataplane, execution, self.settings, self.welcomes, others), self.settings)
         running = asyncio.create_task(http.serve(sockets=[listening]))
         while not http.started and not running.done():

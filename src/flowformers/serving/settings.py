@@ -62,7 +62,7 @@ class Settings:
     host: str = _flag("127.0.0.1", "address of both ports; 0.0.0.0 opens them to others")
     port: int = _flag(8500, "gRPC; 0: off, -1: a free one")
     rest_api_port: int = _flag(8501, "REST; 0: off, -1: a free one")
-    rest_api_timeout_in_ms: int = _flag(30_000, "time limit of a request")
+    rest_api_timeout_in_ms: int = _flag(30_000, "time limit of a REST request; 0: no limit")
     rest_api_enable_cors_support: bool = _flag(False, "CORS headers on every answer")
 
     grpc_socket_path: str = _flag("", "Unix socket for gRPC; with --port=0 instead of TCP")
@@ -74,10 +74,10 @@ class Settings:
 
     # Limits
     max_request_body_bytes: int = _flag(128 * 2**20, "largest REST body; 0: no limit")
-    max_header_bytes: int = _flag(64 * 2**10, "largest sum of a REST request's headers and path")
-    max_connections: int = _flag(4096, "REST connections open at one time")
-    max_queued_requests: int = _flag(1000, "requests that wait for a thread; more are answered with 429")
-    idle_seconds: int = _flag(50, "a connection without progress is closed")
+    max_header_bytes: int = _flag(64 * 2**10, "largest sum of a REST request's headers and path; 0: no limit")
+    max_connections: int = _flag(4096, "REST connections open at one time; 0: no limit")
+    max_queued_requests: int = _flag(1000, "requests that wait for a thread; more get 429; 0: no limit")
+    idle_seconds: int = _flag(50, "a REST connection without progress is closed; 0: never")
 
     # Execution
     rest_api_num_threads: int = _flag(0, "as num_run_threads, which wins")

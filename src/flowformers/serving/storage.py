@@ -8,6 +8,7 @@ import re
 from pathlib import Path
 
 from flowformers.errors import NotFound
+from flowformers.serving.settings import Settings
 
 VERSION = re.compile(r"[0-9]+", re.ASCII)
 
@@ -28,6 +29,12 @@ def require_versions(base: Path) -> None:
         raise NotFound(f"expected a folder with numbered versions at {base}; there is no such folder")
     if not found:
         raise NotFound(f"expected numbered versions (such as {base}/1/saved_model.pb); {base} holds none")
+
+
+def require_model(settings: Settings) -> None:
+    """require_versions for the one model of settings without a config file."""
+    if settings.model_config_file is None and settings.model_base_path is not None:
+        require_versions(settings.model_base_path)
 
 
 def drop_from_page_cache(folder: Path) -> None:

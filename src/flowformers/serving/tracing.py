@@ -8,7 +8,7 @@ from typing import Any
 
 from flowformers.errors import Kind, MissingDependency
 
-End = Callable[[Kind, str], None]
+End = Callable[[str, Kind, str], None]
 _tracer: Any = None
 
 
@@ -32,18 +32,22 @@ def start() -> None:
 
 @contextmanager
 def span(protocol: str, api: str, model: str, headers: Mapping[str, str]) -> Iterator[End]:
-    """A server span that continues the client's trace (traceparent); call what it gives with the outcome."""
+    """A server span that continues the client's trace (traceparent); call what it gives with the outcome.
+
+    model: as far as it is known at the beginning; the outcome has it for sure.
+    """
     if _tracer is None:
         yield _nothing
         return
     from opentelemetry.propagate import extract
     from opentelemetry.trace import SpanKind, StatusCode
 
-    name = f"{api or 'status'} {model}"
     attributes = {"rpc.system": protocol.lower(), "rpc.method": api, "flowformers.model": model}
-    with _tracer.start_as_current_span(name, extract(headers), SpanKind.SERVER, attributes) as found:
+    with _tracer.start_as_current_span(_name(api, model), extract(headers), SpanKind.SERVER, attributes) as found:
 
-        def end(kind: Kind, request_id: str) -> None:
+        def end(model: str, kind: Kind, request_id: str) -> None:
+            found.update_name(_name(api, model))
+            found.set_attribute("flowformers.model", model)
             found.set_attribute("flowformers.status", kind.name)
             found.set_attribute("flowformers.request_id", request_id)
             if kind is not Kind.OK:
@@ -52,5 +56,9 @@ def span(protocol: str, api: str, model: str, headers: Mapping[str, str]) -> Ite
         yield end
 
 
-def _nothing(kind: Kind, request_id: str) -> None:
+def _name(api: str, model: str) -> str:
+    return f"{api or 'status'} {model}".strip()
+
+
+def _nothing(model: str, kind: Kind, request_id: str) -> None:
     """No tracing, no span."""

@@ -6,11 +6,10 @@ from collections.abc import Iterable
 
 from flowformers.errors import InvalidInput
 from flowformers.text.rewriting import buffer, piece_model, tensorflow_text
-from flowformers.text.wordpiece import PRIVATE
+from flowformers.text.wordpiece import LONGEST, PRIVATE
 from flowformers.types import Tensor
 
 RESERVED = "\x11"  # FastWordpiece's own sign for the end of a word: no word may hold it
-LONGEST = 200  # bytes of an entry: the builder refuses more than 256
 
 
 def table_of(names: Iterable[str]) -> bytes:

@@ -13,7 +13,6 @@ from typing import Any
 from flowformers.errors import InvalidInput
 from flowformers.text import charmap
 from flowformers.text.charmap import SCALARS, blocks
-from flowformers.text.lookup import LONGEST
 from flowformers.text.reordering import Reordering, changed_characters, is_reordered, moved_marks
 from flowformers.text.rewriting import END, Marks, Spans, Step, Table, buffer, piece_model, tensorflow_text
 from flowformers.text.specials import AddedToken, added_tokens, valid_utf8
@@ -21,6 +20,7 @@ from flowformers.text.tokens import Tokens
 from flowformers.types import Tensor
 
 PRIVATE = range(0xE000, 0xF8FF)
+LONGEST = 200  # bytes of an entry: the builder refuses more than 256
 PUNCTUATED = SCALARS[: SCALARS.index(0x20000)]  # the planes behind hold ideographs, tags and private characters
 
 

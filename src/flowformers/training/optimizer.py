@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -30,8 +32,8 @@ def create_optimizer(
     """(optimizer, schedule): warm-up to init_lr, then polynomial decay to init_lr * min_lr_ratio at num_train_steps.
 
     AdamW (Loshchilov and Hutter 2017, arXiv:1711.05101) where weight_decay_rate is above zero, else Adam; norms and
-    biases are not decayed. include_in_weight_decay: names (regular expressions) that are, all the same. Raises
-    InvalidInput where the warm-up is longer than the training.
+    biases are not decayed. include_in_weight_decay: see SparingAdamW. Raises InvalidInput where the warm-up is longer
+    than the training.
     """
     if not 0 <= num_warmup_steps <= num_train_steps:
         raise InvalidInput(
@@ -51,7 +53,39 @@ def create_optimizer(
     }
     if weight_decay_rate <= 0:
         return keras.optimizers.Adam(schedule, **adam), schedule
-    optimizer = keras.optimizers.AdamW(schedule, weight_decay=weight_decay_rate, **adam)
-    decayed = set(include_in_weight_decay or ())
-    optimizer.exclude_from_weight_decay(var_names=[name for name in NOT_DECAYED if name not in decayed])
-    return optimizer, schedule
+    included = include_in_weight_decay or ()
+    return SparingAdamW(schedule, weight_decay_rate, included, **adam), schedule
+
+
+@keras.saving.register_keras_serializable(package="flowformers")
+class SparingAdamW(keras.optimizers.AdamW):  # type: ignore[misc]
+    """AdamW that decays neither norms nor biases.
+
+    include_in_weight_decay: regular expressions; a variable is decayed all the same where one is found in its path,
+    which is its kind of layer and its name: layer_norm/gamma, dense_3/bias.
+    """
+
+    def __init__(
+        self,
+        learning_rate: Any = 0.001,
+        weight_decay: float = 0.004,
+        include_in_weight_decay: Sequence[str] = (),
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(learning_rate, weight_decay, **kwargs)
+        self.include_in_weight_decay = list(include_in_weight_decay)
+
+    def build(self, variables: Sequence[Any]) -> None:
+        """Keras' own, called with the variables to train."""
+        if not self.built:
+            self.exclude_from_weight_decay([variable for variable in variables if self._is_spared(variable)])
+        super().build(variables)
+
+    def _is_spared(self, variable: Any) -> bool:
+        included = any(re.search(pattern, variable.path) for pattern in self.include_in_weight_decay)
+        return variable.name in NOT_DECAYED and not included
+
+    def get_config(self) -> dict[str, Any]:
+        """What Keras needs to make the optimiser anew."""
+        config: dict[str, Any] = super().get_config()
+        return config | {"include_in_weight_decay": self.include_in_weight_decay}

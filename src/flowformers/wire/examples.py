@@ -15,7 +15,7 @@ def serialized(request_input: Any) -> list[bytes]:
 
 
 def fill_classifications(result: Any, labels: list[list[bytes]], scores: list[list[float]]) -> None:
-    """Fill an empty ClassificationResult. Labels that are no UTF-8 lose the bytes that are none: the field is text."""
+    """Fill an empty ClassificationResult. Bytes of a label that are not UTF-8 are replaced: the field is text."""
     for row_labels, row_scores in zip(labels, scores, strict=True):
         classes = result.classifications.add().classes
         for label, score in zip(row_labels, row_scores, strict=True):

@@ -37,7 +37,7 @@ def _example(content: Any, place: str) -> bytes:
 
 
 def _text(name: str) -> str:
-    """Protobuf's map keys are UTF-8: bytes that are none become the replacement character."""
+    """Protobuf's map keys are UTF-8: other bytes become the replacement character."""
     return name.encode("utf-8", errors="replace").decode("utf-8")
 
 

@@ -27,7 +27,8 @@ def score(
     """The dataset with a column for each output of a signature.
 
     columns: {input's name: dataset's column} where they differ. num_cpus: for each worker; TensorFlow gets as many
-    threads. concurrency: how many workers, or (least, most). Raises InvalidInput where the dataset lacks a column.
+    threads. concurrency: how many workers, or (least, most). Raises InvalidInput where the dataset lacks a column; a
+    worker raises NotFound where it finds no versions at model_base_path.
     """
     library("ray.data")
     wanted, present = set((columns or {}).values()), set(dataset.columns() or ())
@@ -50,8 +51,10 @@ class Scorer:
     def __init__(self, model_base_path: str, signature: str, columns: Mapping[str, str], threads: int) -> None:
         from flowformers.serving.dataplane import Dataplane, Target
         from flowformers.serving.repository import Repository
+        from flowformers.serving.storage import require_model
 
         settings = Settings(model_base_path=Path(model_base_path), tensorflow_intra_op_parallelism=threads)
+        require_model(settings)
         repository = Repository(settings)
         repository.start()
         self._dataplane, self._target = Dataplane(repository), Target(settings.model_name)

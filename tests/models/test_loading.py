@@ -1,0 +1,78 @@
+"""Where a config or model comes from is said as in transformers: a folder or a Hub id, with the Hub's keywords."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+import flowformers
+from flowformers.errors import ConfigError, InvalidInput, NotFound
+from tests.conftest import tiny_config
+
+COMMIT = "0" * 40
+
+
+@pytest.fixture
+def cache(tmp_path):
+    """A Hub cache with owner/tiny, a BERT of three labels; the layout is huggingface_hub's."""
+    repository = tmp_path / "models--owner--tiny"
+    (repository / "refs").mkdir(parents=True)
+    (repository / "refs" / "main").write_text(COMMIT)
+    model = flowformers.TFBertForSequenceClassification(tiny_config(num_labels=3))
+    model.save_pretrained(repository / "snapshots" / COMMIT, safe_serialization=True)
+    return {"cache_dir": tmp_path, "local_files_only": True}
+
+
+@pytest.mark.parametrize("name", ["BertConfig", "AutoConfig"])
+def test_a_config_is_read_by_hub_id(cache, name):
+    config = getattr(flowformers, name).from_pretrained("owner/tiny", **cache, output_attentions=True)
+    assert (config.num_labels, config.output_attentions) == (3, True)
+
+
+def test_a_config_named_by_hub_id_is_that_of_the_model(cache):
+    model = flowformers.TFBertForSequenceClassification.from_pretrained("owner/tiny", config="owner/tiny", **cache)
+    assert model.config.num_labels == 3
+
+
+def test_a_config_that_is_nowhere_is_not_found(cache):
+    with pytest.raises(NotFound, match="owner/none"):
+        flowformers.BertConfig.from_pretrained("owner/none", **cache)
+
+
+def test_what_says_how_to_download_is_no_field(cache):
+    config = flowformers.AutoConfig.from_pretrained("owner/tiny", **cache, trust_remote_code=True, proxies=None)
+    assert not {"trust_remote_code", "proxies"} & set(config.to_dict())
+
+
+def test_the_token_may_have_its_old_name(cache, monkeypatch):
+    given = []
+    monkeypatch.setattr("huggingface_hub.snapshot_download", lambda *_, token, **__: given.append(token) or "/nowhere")
+    for name in ("token", "use_auth_token"):
+        with pytest.raises(NotFound):
+            flowformers.TFBertModel.from_pretrained("owner/tiny", **cache, **{name: "secret"})
+    assert given == ["secret", "secret"]
+    with pytest.raises(InvalidInput, match="got both"):
+        flowformers.BertConfig.from_pretrained("owner/tiny", token="a", use_auth_token="b")
+
+
+def test_proxies_are_refused_with_what_to_do_instead(cache):
+    with pytest.raises(InvalidInput, match="HTTPS_PROXY"):
+        flowformers.TFBertModel.from_pretrained("owner/tiny", **cache, proxies={"https": "proxy:3128"})
+
+
+def test_labels_that_contradict_their_number_are_refused():
+    with pytest.raises(ConfigError, match="num_labels 2, as id2label has; got 3"):
+        tiny_config(num_labels=3, id2label={0: "no", 1: "yes"})
+
+
+def test_a_config_file_may_hold_labels_and_their_number(tmp_path):
+    fields = tiny_config(id2label={0: "no", 1: "yes"}).to_dict() | {"num_labels": 2}
+    (tmp_path / "config.json").write_text(json.dumps(fields))
+
+    def labels(**changes):
+        return list(flowformers.BertConfig.from_pretrained(tmp_path, **changes).id2label.values())
+
+    assert labels() == labels(num_labels=2) == ["no", "yes"]
+    assert labels(num_labels=3) == ["LABEL_0", "LABEL_1", "LABEL_2"]
+    assert labels(id2label={0: "a", 1: "b", 2: "c"}) == ["a", "b", "c"]
