@@ -40,22 +40,18 @@ class Encoder(tf.Module):
     @tf.function(input_signature=TOKENS)
     def encode(self, input_ids, attention_mask):
         kept = input_ids * attention_mask
-        square = tf.fill([500, 500], tf.cast(tf.reduce_sum(kept), tf.float32))
+        square = tf.fill([400, 400], tf.cast(tf.reduce_sum(kept), tf.float32))
         for _ in range(self.products):
             square = tf.tanh(square @ square)
-        return {"sum": tf.reduce_sum(kept, -1) + 0 * tf.cast(square[0, 0], tf.int32)}
+        return {"sum": tf.reduce_sum(kept, -1) + tf.cast(square[0, 0] > 1e9, tf.int32)}
 
 
-class Bytes(tf.Module):
-    """Texts as their bytes."""
+class Texts(tf.Module):
+    """The bytes of a text, and a text that is a size."""
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="text")])
     def count(self, text):
         return {"bytes": tf.reduce_sum(tf.cast(tf.io.decode_raw(text, tf.uint8, fixed_length=8), tf.int32), -1)}
-
-
-class TextSquare(tf.Module):
-    """A text that is a size."""
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="text")])
     def square(self, text):
@@ -139,10 +135,9 @@ def test_the_event_loop_answers_nothing_whose_values_may_be_sizes(tmp_path):
 
 
 def test_texts_are_bounded_where_no_op_reads_a_number_out_of_them(tmp_path):
-    for version, model, name in ((1, Bytes(), "count"), (2, TextSquare(), "square")):
-        tf.saved_model.save(model, str(tmp_path / f"{version}"), signatures={name: getattr(model, name)})
-    assert bounded(meta(tmp_path / "1")) == {"count"}
-    assert bounded(meta(tmp_path / "2")) == set()
+    model = Texts()
+    tf.saved_model.save(model, str(tmp_path), signatures={"count": model.count, "square": model.square})
+    assert bounded(meta(tmp_path)) == {"count"}
 
 
 def meta(folder: Path):
@@ -159,7 +154,7 @@ def test_rows_of_different_shapes_are_no_rows():
 def test_a_run_ends_at_its_time_limit_from_the_first_on(tmp_path):  # protocol 3
     model = Encoder(products=60)
     save(tmp_path / "m" / "1", model, model.encode)
-    with serve(tmp_path / "m", model_name="m", rest_api_timeout_in_ms=100) as server:
+    with serve(tmp_path / "m", model_name="m", rest_api_timeout_in_ms=20) as server:
         client = Client(server.rest_port, server.grpc_port)
         assert [client.http(PREDICT, tokens(2)).status for _ in range(2)] == [504, 504]
 

@@ -7,7 +7,7 @@ other graphs nobody can say: an input of one number may be the size of a matrix.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -20,21 +20,52 @@ ROW = 4  # tokens of an example
 # Ops that may go on for as long as their inputs say, or wait for another thread.
 UNBOUNDED = re.compile(r"While|^For$|Enter$|Loop|BatchFunction|PyFunc|Queue|Iterator|Dataset|Defun|Collective|Recv")
 # Ops that make a number, as large as it likes, of a short text; of bytes they are harmless.
-READS_NUMBERS = re.compile(r"^StringToNumber|^Decode|Parse|Deserialize|^Read")
+READS_NUMBERS = re.compile(r"^StringToNumber|^Decode|Parse|Deserialize|^ReadFile|^Reader")
 Size = tuple[int, int]  # rows * length, rows * length ** 2
 
 
 def bounded(meta: Any) -> frozenset[str]:
     """The signatures of a MetaGraphDef whose work the number and length of their rows bound."""
-    nodes = nodes_of(meta.graph_def)
-    if any(UNBOUNDED.search(node.op) for node in nodes):
-        return frozenset()
-    numbers = any(_reads_numbers(node) for node in nodes)
-    return frozenset(
-        name
-        for name, definition in meta.signature_def.items()
-        if of_tokens(definition.inputs) or (of_texts(definition.inputs) and not numbers)
-    )
+    graph = Ops(meta.graph_def)
+    return frozenset(name for name, definition in meta.signature_def.items() if _is_bounded(definition, graph))
+
+
+def _is_bounded(definition: Any, graph: Ops) -> bool:
+    texts = of_texts(definition.inputs)
+    if not texts and not of_tokens(definition.inputs):
+        return False
+    nodes = graph.behind(info.name for info in definition.outputs.values())
+    return not any(UNBOUNDED.search(node.op) or (texts and _reads_numbers(node)) for node in nodes)
+
+
+class Ops:
+    """A graph to be walked from outputs to what they need, functions included."""
+
+    def __init__(self, graph_def: Any) -> None:
+        self._nodes = {node.name: node for node in graph_def.node}
+        self._functions = {function.signature.name: function.node_def for function in graph_def.library.function}
+
+    def behind(self, tensors: Iterable[str]) -> Iterator[Any]:
+        """The nodes that these tensors of the graph come from."""
+        waiting, seen, called = list(tensors), set[str](), set[str]()
+        while waiting:
+            name = waiting.pop().removeprefix("^").partition(":")[0]
+            if name not in seen:
+                seen.add(name)
+                node = self._nodes[name]
+                waiting += node.input
+                yield node
+                yield from self._called(node, called)
+
+    def _called(self, node: Any, seen: set[str]) -> Iterator[Any]:
+        """The nodes of the functions that a node calls, each function once."""
+        for value in node.attr.values():
+            for function in (value.func, *value.list.func):
+                if function.name in self._functions and function.name not in seen:
+                    seen.add(function.name)
+                    for inner in self._functions[function.name]:
+                        yield inner
+                        yield from self._called(inner, seen)
 
 
 def nodes_of(graph_def: Any) -> list[Any]:
