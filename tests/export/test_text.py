@@ -7,11 +7,14 @@ import json
 import numpy as np
 import pytest
 import tensorflow as tf
+from tensorflow.core.protobuf import saved_model_pb2
 
 import flowformers
 from flowformers.cli import main
 from flowformers.errors import InvalidInput
 from flowformers.export.text.lowercase import lower
+from flowformers.serving.rows import bounded
+from flowformers.serving.servable import INIT_OP
 from tests.conftest import tiny_config
 from tests.text.hostile import strings
 
@@ -47,6 +50,12 @@ def saved(graph, tmp_path_factory):
     model, folder = classifier(), tmp_path_factory.mktemp("saved")
     model.save_pretrained(folder, saved_model=True, tokenizer=graph)
     return model, folder
+
+
+def test_the_server_knows_that_rows_and_their_length_bound_the_work(saved):
+    content = (saved[1] / "saved_model" / "1" / "saved_model.pb").read_bytes()
+    meta = saved_model_pb2.SavedModel.FromString(content).meta_graphs[0]
+    assert bounded(meta) == set(meta.signature_def) - {INIT_OP, "classify"}  # which parses Examples
 
 
 def signature(folder, name):

@@ -9,9 +9,9 @@ import pytest
 
 from flowformers.serving import pace
 from flowformers.serving.execution import Execution
-from flowformers.serving.pace import Pace
+from flowformers.serving.pace import Pace, patience
 
-SIZE = 100
+SIZE, LARGER = (100, 1000), ((101, 1000), (100, 1001))
 
 
 def known(cpu_seconds, monkeypatch, runs=pace.KNOWN):
@@ -19,6 +19,8 @@ def known(cpu_seconds, monkeypatch, runs=pace.KNOWN):
     clock = [0.0]
     monkeypatch.setattr(time, "thread_time", lambda: clock[0])
     found = Pace()
+    with found.trial(SIZE):
+        pass
     for _ in range(runs):
         with found.measure(SIZE):
             clock[0] += cpu_seconds
@@ -30,12 +32,23 @@ def known(cpu_seconds, monkeypatch, runs=pace.KNOWN):
 )
 def test_a_run_that_many_would_wait_for_is_short_only_for_one_alone(monkeypatch, cpu_seconds, alone, among_others):
     found = known(cpu_seconds, monkeypatch)
-    assert (found.short(SIZE, alone=True), found.short(SIZE, alone=False)) == (alone, among_others)
+    assert [found.short(SIZE, patience(alone=one)) for one in (True, False)] == [alone, among_others]
 
 
 def test_what_is_not_known_yet_is_not_short(monkeypatch):
-    assert not known(1e-4, monkeypatch, runs=pace.KNOWN - 1).short(SIZE, alone=True)
-    assert not known(1e-4, monkeypatch).short(SIZE + 1, alone=True)
+    assert not known(1e-4, monkeypatch, runs=pace.KNOWN - 1).short(SIZE, patience(alone=True))
+    assert not any(known(1e-4, monkeypatch).short(size, patience(alone=True)) for size in (*LARGER, None))
+
+
+def test_a_run_without_a_time_limit_is_no_larger_than_one_that_ended_soon(monkeypatch):
+    found, clock = Pace(), [0.0]
+    monkeypatch.setattr(time, "perf_counter", lambda: clock[0])
+    assert not found.worth_measuring(SIZE)
+    for seconds, worth in ((2 * pace.SHORT_SECONDS, False), (pace.SHORT_SECONDS / 2, True)):
+        with found.trial(SIZE):
+            clock[0] += seconds
+        assert found.worth_measuring(SIZE) == worth
+    assert not any(found.worth_measuring(size) for size in LARGER)
 
 
 def test_a_signature_that_becomes_slow_is_soon_not_short(monkeypatch):
@@ -45,8 +58,8 @@ def test_a_signature_that_becomes_slow_is_soon_not_short(monkeypatch):
     for _ in range(pace.ALLOWED + 1):
         with found.measure(SIZE):
             clock[0] += 1.0
-    assert not found.short(SIZE, alone=True)
-    assert not found.worth_measuring()
+    assert not found.short(SIZE, patience(alone=True))
+    assert not found.worth_measuring(SIZE)
 
 
 def test_requests_that_come_together_are_not_alone():

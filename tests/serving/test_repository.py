@@ -192,6 +192,19 @@ def test_a_reload_replaces_the_whole_config(tmp_path):  # protocol 14
         assert version_of(served, "one") == 1
 
 
+def test_a_model_that_comes_back_while_a_request_holds_it_is_loaded_anew(tmp_path):  # protocol 14
+    one, two = ModelConfig("one", put(tmp_path / "one", 1)), ModelConfig("two", put(tmp_path / "two", 1))
+    with repository(one, two) as served:
+        with served.use("one") as old:
+            served.reload([two])
+            wait_for(lambda: states(served, "one") == {1: State.UNLOADING})
+            served.reload([one, two])
+            with served.use("one") as new:
+                assert (new is old, old.closed) == (False, False)
+        wait_for(lambda: old.closed)
+        assert (states(served, "one"), new.closed) == ({1: State.AVAILABLE}, False)
+
+
 def test_a_new_model_that_cannot_be_loaded_fails_the_reload_but_not_the_others(tmp_path):  # protocol 11, 14
     good, bad = put(tmp_path / "good", 1), put(tmp_path / "bad", 1, how=["broken"])
     with repository(ModelConfig("good", good)) as served:

@@ -45,13 +45,11 @@ class Batcher:
         """One that never knows a short run: waiting for a batch is not for the caller's thread."""
         return Pace()
 
-    def run(
-        self, signature_name: str, feeds: Tensors, fetches: Sequence[str], timeout_ms: int, size: int
-    ) -> list[Array]:
+    def run(self, signature_name: str, feeds: Tensors, fetches: Sequence[str], timeout_ms: int) -> list[Array]:
         """As Runs.run. Raises ServingError RESOURCE_EXHAUSTED where the queue is full."""
         rows = _common_rows(feeds)
         if rows is None:
-            return self._runs.run(signature_name, feeds, fetches, timeout_ms, size)
+            return self._runs.run(signature_name, feeds, fetches, timeout_ms)
         limit = self._parameters.max_batch_size
         if rows > limit:
             raise ServingError(
@@ -62,7 +60,7 @@ class Batcher:
         queue = self._queue(names, feeds)
         found = None if queue is None else self._in_batch(queue, feeds, rows, timeout_ms)
         if found is None:
-            return self._runs.run(signature_name, feeds, fetches, timeout_ms, size)
+            return self._runs.run(signature_name, feeds, fetches, timeout_ms)
         return [found[names[1].index(name)] for name in fetches]
 
     def _in_batch(self, queue: Queue, feeds: Tensors, rows: int, timeout_ms: int) -> list[Array] | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ from flowformers.serving import inference
 from flowformers.serving.inference import Classes, Values
 from flowformers.serving.lifecycle import Status
 from flowformers.serving.model_config import models_of
-from flowformers.serving.pace import Pace
+from flowformers.serving.pace import NOTHING, NotShort
 from flowformers.serving.repository import Repository
 from flowformers.serving.servable import Servable, Signature
 from flowformers.types import Array
@@ -29,10 +30,13 @@ class Target:
 
 @dataclass(frozen=True)
 class Limits:
-    """deadline: on time.monotonic's clock, None is none; size: of the request in bytes."""
+    """deadline: on time.monotonic's clock, None is none.
+
+    cpu_seconds: of the processor, for a predict on the event loop; it raises NotShort where that is not sure to do.
+    """
 
     deadline: float | None = None
-    size: int = 0
+    cpu_seconds: float = math.inf
 
     def remaining_ms(self) -> int:
         """Time for the graph; 0 is no limit. Raises ServingError where it is over: such a request is not run."""
@@ -42,6 +46,11 @@ class Limits:
         if left <= 0:
             raise ServingError(Kind.DEADLINE_EXCEEDED, "the time limit was over before the request could run")
         return max(1, round(left * 1000))
+
+    def check(self) -> None:
+        """Raises ServingError where the time is over: TensorFlow ends a run a little later, or not at all."""
+        if self.deadline is not None and time.monotonic() > self.deadline:
+            raise ServingError(Kind.DEADLINE_EXCEEDED, "the time limit was over before the answer was there")
 
 
 @dataclass(frozen=True)
@@ -68,20 +77,17 @@ class Dataplane:
 
     def __init__(self, repository: Repository, *, check_method_names: bool = False) -> None:
         self._repository, self._check_method_names = repository, check_method_names
-        self._paces: dict[tuple[Target, str], Pace] = {}
 
     def dtypes(self, target: Target, signature_name: str) -> Mapping[str, str]:
         """The inputs of a signature with NumPy dtype names."""
         with self._repository.use(target.name, target.version, target.label) as servable:
             return _signature(servable, signature_name, *REST_UNKNOWN).dtypes
 
-    def short(self, target: Target, signature_name: str, size: int, *, alone: bool) -> bool:
-        """Whether a request of so many bytes is short enough for the caller's thread, as far as is known.
-
-        alone: no other request is in flight.
-        """
-        pace = self._paces.get((target, signature_name))
-        return pace is not None and pace.short(size, alone=alone)
+    def short(self, target: Target, signature_name: str, cpu_seconds: float) -> bool:
+        """Whether predict may take no more of the processor; only with its inputs is that sure. Raises ServingError."""
+        with self._repository.use(target.name, target.version, target.label) as servable:
+            known = servable.signature(signature_name) is not None
+            return known and servable.pace(signature_name).short(NOTHING, cpu_seconds)
 
     def predict(
         self,
@@ -95,7 +101,6 @@ class Dataplane:
         """Run a signature; inputs with a default may be left out."""
         with self._repository.use(target.name, target.version, target.label) as servable:
             signature = _signature(servable, signature_name, *GRPC_UNKNOWN)
-            self._paces[target, signature_name] = servable.pace(signature_name)
             return _run(servable, signature, signature.filled(inputs), output_filter, limits)
 
     def predict_typed(
@@ -120,7 +125,8 @@ class Dataplane:
         """As predict_typed, for several inputs of one version."""
         with self._repository.use(target.name, target.version, target.label) as servable:
             signature = _signature(servable, signature_name, *REST_UNKNOWN)
-            self._paces[target, signature_name] = servable.pace(signature_name)
+            if len(reads) > 1 and limits.cpu_seconds < math.inf:
+                raise NotShort
             return [_run(servable, signature, read(signature.dtypes), (), limits) for read in reads]
 
     def classify(
@@ -196,7 +202,8 @@ def _run(
     servable: Servable, signature: Signature, inputs: Mapping[str, Array], output_filter: Sequence[str], limits: Limits
 ) -> Answer:
     outputs = _outputs(signature, output_filter)
-    found = servable.run(signature, inputs, outputs, timeout_ms=limits.remaining_ms(), size=limits.size)
+    found = servable.run(signature, inputs, outputs, timeout_ms=limits.remaining_ms(), cpu_seconds=limits.cpu_seconds)
+    limits.check()
     return Answer(found, servable.version)
 
 

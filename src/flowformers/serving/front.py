@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from typing import Any, Protocol
 
@@ -16,6 +18,7 @@ from flowformers.errors import FlowformersError, Kind, ServingError
 from flowformers.serving import calls
 from flowformers.serving.calls import Call
 from flowformers.serving.execution import INLINE_BYTES, Execution
+from flowformers.serving.pace import NotShort, patience
 from flowformers.serving.rest import Headers, Request, Response, deadline_in
 from flowformers.serving.security import NO_KEY, ApiKeys
 from flowformers.serving.settings import Settings
@@ -54,11 +57,11 @@ class Api(Protocol):
     def refuse(self, error: FlowformersError) -> Response:
         """The error in this protocol's form."""
 
-    def short(self, request: Request, *, alone: bool) -> bool:
-        """Whether the event loop may answer. alone: no other request is in flight."""
+    def short(self, request: Request) -> bool:
+        """Whether the event loop may try to answer."""
 
     def answer(self, request: Request) -> Response:
-        """Whatever the request is."""
+        """Whatever the request is. Raises NotShort where its cpu_seconds are not sure to do."""
 
 
 class Front:
@@ -119,8 +122,11 @@ class Front:
         deadline = deadline_in(self._settings.rest_api_timeout_in_ms)
         gzip = b"gzip" in _header(scope, b"content-encoding")
         request = Request(scope["method"], _raw_path(scope), body, gzip, deadline, scope["headers"])
-        if len(body) <= INLINE_BYTES and api.short(request, alone=await self._execution.alone()):
-            return api.answer(request)
+        if len(body) <= INLINE_BYTES:
+            here = replace(request, cpu_seconds=patience(alone=await self._execution.alone()))
+            with suppress(NotShort):
+                if api.short(here):
+                    return api.answer(here)
         return await self._in_thread(api, request, receive)
 
     def _has_key(self, scope: Any) -> bool:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -18,6 +21,7 @@ from flowformers.serving.calls import Call
 from flowformers.serving.dataplane import NO_LIMITS, Dataplane, Limits, Target, Task
 from flowformers.serving.execution import INLINE_BYTES, Execution
 from flowformers.serving.inference import Classes, Values
+from flowformers.serving.pace import NotShort, patience
 from flowformers.wire import (
     classification_pb2,
     get_model_metadata_pb2,
@@ -96,9 +100,12 @@ class GrpcApi:
             if request is None:
                 raise ServingError(Kind.INTERNAL, "the request's bytes are no message of this method")
             left = context.time_remaining()
-            limits = Limits(None if left is None else time.monotonic() + left, request.ByteSize())
+            limits = Limits(None if left is None else time.monotonic() + left)
             if run is None:
-                run = _at_once if await self._is_short(request, limits.size) else self._execution.run
+                if seconds := await self._patience(request):
+                    with suppress(NotShort):
+                        return work(request, replace(limits, cpu_seconds=seconds)), None
+                run = self._execution.run
             return await run(partial(work, request, limits)), None
         except FlowformersError as error:
             return None, error
@@ -106,12 +113,13 @@ class GrpcApi:
             log.exception("a gRPC request failed")
             return None, ServingError(Kind.INTERNAL, f"internal error: {type(error).__name__}")
 
-    async def _is_short(self, request: Any, size: int) -> bool:
-        if size > INLINE_BYTES or not isinstance(request, predict_pb2.PredictRequest):
-            return False
-        spec = request.model_spec
-        alone = await self._execution.alone()
-        return self._dataplane.short(_target(request), spec.signature_name or DEFAULT_SIGNATURE, size, alone=alone)
+    async def _patience(self, request: Any) -> float:
+        """Seconds of processor time in which the event loop may try to answer; 0 where a thread shall."""
+        if not isinstance(request, predict_pb2.PredictRequest) or not _is_small(request):
+            return 0.0
+        seconds = patience(alone=await self._execution.alone())
+        name = request.model_spec.signature_name or DEFAULT_SIGNATURE
+        return seconds if self._dataplane.short(_target(request), name, seconds) else 0.0
 
     def _predict(self, request: Any, limits: Limits = NO_LIMITS) -> Any:
         target, name = _target(request), request.model_spec.signature_name or DEFAULT_SIGNATURE
@@ -191,6 +199,13 @@ def _model(request: Any) -> str:
     if spec is None and getattr(request, "tasks", None):
         spec = request.tasks[0].model_spec
     return str(spec.name) if spec is not None else ""
+
+
+def _is_small(request: Any) -> bool:
+    """In bytes and in elements: a tensor may hold one value that is repeated."""
+    shapes = (tensor.tensor_shape.dim for tensor in request.inputs.values())
+    elements = sum(abs(math.prod(dim.size for dim in shape)) for shape in shapes)
+    return bool(elements <= INLINE_BYTES and request.ByteSize() <= INLINE_BYTES)
 
 
 def _cut(text: str) -> str:

@@ -118,7 +118,7 @@ class OpenInferenceRest:
         """The protocol's form of an error."""
         return _json({"error": str(error)}, http_status(error.kind))
 
-    def short(self, request: Request, *, alone: bool) -> bool:
+    def short(self, request: Request) -> bool:
         """All but inference only looks things up."""
         return request.method != "POST"
 
@@ -160,7 +160,7 @@ class OpenInferenceRest:
 
     def _infer(self, target: Target, request: Request) -> Response:
         asked = open_inference.parse(unpacked(request), _length(request))
-        version, outputs = self._protocol.infer(target, asked, Limits(request.deadline, len(request.body)))
+        version, outputs = self._protocol.infer(target, asked, Limits(request.deadline))
         content, length = open_inference.answer(asked, target.name, version, outputs)
         if length is None:
             return Response(200, content)

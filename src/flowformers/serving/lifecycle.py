@@ -66,24 +66,38 @@ class Entry:
 
 @dataclass
 class Model:
-    """The versions of one model. A version that is wanted is loaded before one that is not is given up."""
+    """The versions of one model. A version that is wanted is loaded before one that is not is given up.
+
+    leaving: copies of versions that were wanted again before their last request was answered.
+    """
 
     config: ModelConfig
     entries: dict[int, Entry] = field(default_factory=dict)
     wanted: set[int] = field(default_factory=set)
+    leaving: list[Entry] = field(default_factory=list)
 
     def want(self, found: Mapping[int, Path]) -> None:
-        """The versions on disk, of which the policy chooses. A failed one is tried again only after it was unwanted."""
+        """The versions on disk, of which the policy chooses. A failed one is tried again only after it was unwanted.
+
+        One that is on its way out is loaded anew: to wait for its last request might be to wait for ever.
+        """
         before, self.wanted = self.wanted, self.config.policy.choose(found)
         for version in self.wanted:
             entry = self.entries.get(version)
-            ended = entry is not None and entry.state is State.END and not (entry.failed and version in before)
-            if entry is None or ended:
-                self.entries[version] = Entry(Status(version, State.START), found[version])
+            if entry is not None and entry.state is State.UNLOADING:
+                self.leaving.append(entry)
+            elif entry is not None and (entry.state is not State.END or (entry.failed and version in before)):
+                continue
+            self.entries[version] = Entry(Status(version, State.START), found[version])
 
     def drop(self) -> None:
         """Nothing is wanted any more."""
         self.wanted = set()
+
+    def known(self) -> Iterator[Entry]:
+        """Every version, and every copy that is still in memory."""
+        yield from self.entries.values()
+        yield from self.leaving
 
     def available(self) -> dict[int, Entry]:
         """The versions that answer requests."""
@@ -108,13 +122,13 @@ class Model:
 
     def to_free(self) -> Iterator[Entry]:
         """Versions that no request can see or holds any more."""
-        for entry in self.entries.values():
+        for entry in self.known():
             if entry.state is State.UNLOADING and not entry.in_flight and not entry.busy:
                 yield entry
 
     def settled(self) -> bool:
-        """Whether waiting for a version is over: one is available, or all that are wanted have failed."""
-        return bool(self.available()) or all(self.entries[version].failed for version in self.wanted)
+        """Whether waiting for a version is over: one is available, or all that are wanted have ended."""
+        return bool(self.available()) or all(self.entries[version].state is State.END for version in self.wanted)
 
     def failure(self) -> Status | None:
         """Why no version is available, where that is settled."""

@@ -43,7 +43,7 @@ class EmbeddingsApi:
         """OpenAI's form of an error."""
         return Response(http_status(error.kind), openai_form.error_body(error))
 
-    def short(self, request: Request, *, alone: bool) -> bool:
+    def short(self, request: Request) -> bool:
         """Every answer runs a model."""
         return request.method != "POST"
 
@@ -55,7 +55,7 @@ class EmbeddingsApi:
         try:
             asked = openai_form.parse(unpacked(request))
             calls.is_for(asked.model)
-            return Response(200, self._embed(asked, Limits(request.deadline, len(request.body))))
+            return Response(200, self._embed(asked, Limits(request.deadline)))
         except FlowformersError as error:
             return self.refuse(error)
         except Exception as error:

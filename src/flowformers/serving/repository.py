@@ -254,7 +254,7 @@ class Repository:
         return sum(entry.busy and entry.state is state for entry in self._entries())
 
     def _entries(self) -> Iterator[Entry]:
-        return (entry for model in self._models.values() for entry in model.entries.values())
+        return (entry for model in self._models.values() for entry in model.known())
 
     def _bring_up(self, model: Model, entry: Entry) -> None:
         version, name, began = entry.status.version, model.config.name, time.perf_counter()
@@ -308,6 +308,7 @@ class Repository:
             with self._changed:
                 entry.end()
                 entry.busy = False
+                model.leaving = [other for other in model.leaving if other is not entry]
                 self._changed.notify_all()
         log.info("version %d of %s is unloaded", version, name)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import re
 import time
 import zlib
@@ -17,6 +18,7 @@ from flowformers.errors import FlowformersError, Kind, ServingError
 from flowformers.serving import calls
 from flowformers.serving.dataplane import Dataplane, Limits, Target
 from flowformers.serving.lifecycle import Status
+from flowformers.serving.pace import NotShort
 from flowformers.wire import json_answer, json_examples, json_form
 from flowformers.wire.codes import http_status
 
@@ -33,7 +35,7 @@ JSON: Headers = ((b"content-type", b"application/json"),)
 @dataclass(frozen=True)
 class Request:
     """What a client sent. path: as on the wire, query included: names are decoded after matching. deadline: on
-    time.monotonic's clock, None is none.
+    time.monotonic's clock, None is none. cpu_seconds: of the processor, where the event loop answers.
     """
 
     method: str
@@ -42,6 +44,7 @@ class Request:
     gzip: bool
     deadline: float | None
     headers: Headers = ()
+    cpu_seconds: float = math.inf
 
     def header(self, name: bytes) -> bytes:
         """The first header of that name in lower case; empty where there is none."""
@@ -83,30 +86,31 @@ class RestApi:
         return error_response(error.kind, str(error))
 
     def answer(self, request: Request) -> Response:
-        """Every ServingError becomes its code; anything else is a mistake of ours."""
+        """Every ServingError becomes its code; anything else but NotShort is a mistake of ours."""
         try:
             return Response(200, self._route(request))
         except FlowformersError as error:
             return self.refuse(error)
+        except NotShort:
+            raise
         except Exception as error:
             return self.refuse(mistake(error))
 
-    def short(self, request: Request, *, alone: bool) -> bool:
-        """Whether the event loop may answer. alone: no other request is in flight."""
+    def short(self, request: Request) -> bool:
+        """Whether the event loop may try to answer."""
         if request.method != "POST":
             return True
         found = INFER.fullmatch(request.path)
         if not found or found["verb"] != "predict" or request.gzip:
             return not found
         try:
-            name, size = self._signature_name(request), len(request.body)
-            return self._dataplane.short(_target(found), name, size, alone=alone)
+            return self._dataplane.short(_target(found), self._signature_name(request), request.cpu_seconds)
         except FlowformersError:
             return True  # and the answer is that error
 
     @staticmethod
     def _signature_name(request: Request) -> str:
-        """The name as far as it shows without reading the body: a guess, on which only the thread depends."""
+        """The name as far as it shows without reading the body: a guess, which the run checks."""
         named = SIGNATURE.search(request.body)
         return named[1].decode("ascii") if named else json_form.DEFAULT_SIGNATURE
 
@@ -114,7 +118,7 @@ class RestApi:
         method, path = request.method, request.path
         if method == "POST" and (found := INFER.fullmatch(path)) and found["verb"] in self._verbs:
             parsed = json_form.parse(unpacked(request))
-            return self._verbs[found["verb"]](_target(found), parsed, Limits(request.deadline, len(request.body)))
+            return self._verbs[found["verb"]](_target(found), parsed, Limits(request.deadline, request.cpu_seconds))
         if method == "GET" and (found := METADATA.fullmatch(path)):
             return self._metadata(_target(found))
         if method == "GET" and (found := STATUS.fullmatch(path)):

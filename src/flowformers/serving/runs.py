@@ -9,49 +9,50 @@ what is missing should a release of TensorFlow change them.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import cache
 from typing import Any
 
 from flowformers.serving.pace import Pace
+from flowformers.serving.rows import nodes_of, size_of
 from flowformers.types import Array
 
-# Ops that may go on for as long as their inputs say, or wait for another thread: never in the caller's thread, where
-# TensorFlow keeps no time limit.
-UNBOUNDED = re.compile(r"While|^For$|Enter$|Loop|BatchFunction|PyFunc|Queue|Iterator|Dataset|Defun|Collective|Recv")
-IN_CALLER = -1  # RunOptions.inter_op_thread_pool
+IN_CALLER = -1  # RunOptions.inter_op_thread_pool; TensorFlow keeps no time limit there
 
 
 class Runs:
     """A session and how long the runs of each signature take.
 
-    batch_size: rows that the graph itself joins from concurrent runs; 0 where it does not.
+    bounded: signatures that may run in the caller's thread. batch_size: rows that the graph itself joins from
+    concurrent runs; 0 where it does not.
     """
 
-    def __init__(self, session: Any, graph_def: Any) -> None:
-        self._session = session
+    def __init__(self, session: Any, graph_def: Any, bounded: Collection[str]) -> None:
+        self._session, self._bounded = session, bounded
         self._tensors: dict[str, Any] = {}
         self._paces: dict[str, Pace] = {}
-        nodes = _nodes(graph_def)
-        self._bounded = not any(UNBOUNDED.search(node.op) for node in nodes)
-        self.batch_size = max((_batch_size(node) for node in nodes if node.op == "BatchFunction"), default=0)
+        batches = (_batch_size(node) for node in nodes_of(graph_def) if node.op == "BatchFunction")
+        self.batch_size = max(batches, default=0)
 
     def pace(self, signature_name: str) -> Pace:
         """How long the runs of a signature take."""
         return self._paces.get(signature_name) or self._paces.setdefault(signature_name, Pace())
 
     def run(
-        self, signature_name: str, feeds: Mapping[str, Array], fetches: Sequence[str], timeout_ms: int, size: int
+        self, signature_name: str, feeds: Mapping[str, Array], fetches: Sequence[str], timeout_ms: int
     ) -> list[Array]:
         """One array for each fetch. timeout_ms: 0 is none. Shapes are not compared with the graph's placeholders, as
         Session.run would. Raises tf.errors.OpError, TypeError, ValueError.
         """
+        size = size_of(feeds.values()) if signature_name in self._bounded else None
+        if size is None:
+            return self.call(feeds, fetches, timeout_ms)
         pace = self.pace(signature_name)
-        if self._bounded and pace.worth_measuring():
+        if pace.worth_measuring(size):
             with pace.measure(size):
                 return self._call(feeds, fetches, 0, IN_CALLER)
-        return self.call(feeds, fetches, timeout_ms)
+        with pace.trial(size):
+            return self.call(feeds, fetches, timeout_ms)
 
     def call(self, feeds: Mapping[str, Array], fetches: Sequence[str], timeout_ms: int) -> list[Array]:
         """As run, always in TensorFlow's pool."""
@@ -72,11 +73,6 @@ class Runs:
     def close(self) -> None:
         """Forget the graph's tensors."""
         self._tensors.clear()
-
-
-def _nodes(graph_def: Any) -> list[Any]:
-    functions = graph_def.library.function
-    return [*graph_def.node, *(node for function in functions for node in function.node_def)]
 
 
 def _batch_size(node: Any) -> int:

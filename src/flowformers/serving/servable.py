@@ -7,6 +7,7 @@ can't take them objects (TF Serving protocol, sections 4 and 18).
 from __future__ import annotations
 
 import contextlib
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -22,7 +23,8 @@ from flowformers.errors import FlowformersError, Kind, ServingError
 from flowformers.serving import calls, metrics
 from flowformers.serving.batching import Batcher
 from flowformers.serving.batching_config import parameters_for
-from flowformers.serving.pace import Pace
+from flowformers.serving.pace import NotShort, Pace
+from flowformers.serving.rows import MASK, bounded, example, size_of
 from flowformers.serving.runs import Runs
 from flowformers.serving.session_config import session_config
 from flowformers.serving.settings import Settings
@@ -31,8 +33,6 @@ from flowformers.wire.json_form import INIT_OP
 
 WARMUP = Path("assets.extra/tf_serving_warmup_requests")
 TEXT_OPS = (b"FastBertNormalize", b"FastWordpiece", b"SentencepieceOp", b"TFText>")
-MASK = "attention_mask"
-ROW = 4  # tokens of an example
 HAS_VALUES = re.compile(r"^VarHandleOp|^Variable|^Mutable")  # ops whose values lie in variables/
 
 
@@ -78,7 +78,7 @@ class Servable:
         except Exception:
             self._session.close()
             raise
-        self._plain_runs = Runs(self._session, meta.graph_def)
+        self._plain_runs = Runs(self._session, meta.graph_def, bounded(meta))
         self._runs = self._joined(settings)
         self.signature_defs = dict(meta.signature_def)
         self.signatures = {
@@ -115,18 +115,21 @@ class Servable:
         outputs: Sequence[str],
         *,
         timeout_ms: int = 0,
-        size: int = 0,
+        cpu_seconds: float = math.inf,
     ) -> dict[str, Array]:
         """Feed every input, fetch the outputs named; arrays by output name.
 
-        timeout_ms: 0 is none; size: of the request in bytes. Raises ServingError with TensorFlow's code and text.
+        timeout_ms: 0 is none. Raises ServingError with TensorFlow's code and text; NotShort, before anything is run,
+        where that is not sure to take so few seconds of the processor.
         """
         feeds = {signature.inputs[name]: _checked(name, inputs[name], signature.dtypes[name]) for name in inputs}
         fetches = [signature.outputs[name] for name in outputs]
+        if cpu_seconds < math.inf and not self.pace(signature.name).short(size_of(feeds.values()), cpu_seconds):
+            raise NotShort
         _count_tokens(inputs)
         try:
             with calls.running():
-                values = self._runs.run(signature.name, feeds, fetches, timeout_ms, size)
+                values = self._runs.run(signature.name, feeds, fetches, timeout_ms)
         except tf.errors.OpError as error:
             raise to_serving_error(error) from error
         except UnicodeDecodeError as error:  # a text with a client's bytes in it: only the op's code is lost
@@ -159,10 +162,10 @@ class Servable:
     def _make_queues(self, batcher: Batcher) -> None:
         """Make the queues of token and text signatures now, with a first batch, and not at the first request's cost."""
         for name, signature in self.signatures.items():
-            rows = _example(self.signature_defs[name].inputs)
+            rows = example(self.signature_defs[name].inputs)
             if rows is not None:
                 with contextlib.suppress(ServingError, tf.errors.OpError, TypeError, ValueError):
-                    batcher.run(name, rows, list(signature.outputs.values()), 0, 0)
+                    batcher.run(name, rows, list(signature.outputs.values()), 0)
 
     def close(self) -> None:
         """Give the memory back."""
@@ -174,23 +177,6 @@ def _count_tokens(inputs: Mapping[str, Array]) -> None:
     mask = inputs.get(MASK)
     if mask is not None and mask.dtype.kind == "i":
         metrics.tokens(calls.model(), int(np.count_nonzero(mask)), mask.size)
-
-
-def _example(infos: Mapping[str, Any]) -> dict[str, Array] | None:
-    """A row of tokens for inputs with a mask, an empty text for inputs that are all texts, None for others.
-
-    Others are none of our business: what a first row would do to them can't be known.
-    """
-    ranks = {len(info.tensor_shape.dim) for info in infos.values()}
-    kinds = {tf.as_dtype(info.dtype) for info in infos.values()}
-    if MASK in infos and ranks == {2} and kinds <= {tf.int32, tf.int64}:
-        return {
-            info.name: np.full((1, ROW), int(name == MASK), tf.as_dtype(info.dtype).as_numpy_dtype)
-            for name, info in infos.items()
-        }
-    if ranks == {1} and kinds == {tf.string}:
-        return {info.name: np.full(1, b"", object) for info in infos.values()}
-    return None
 
 
 def _restored(session: Any, tags: Sequence[str], folder: Path) -> Any:
