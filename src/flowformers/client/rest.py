@@ -99,6 +99,9 @@ def _failures(timeout: float | None) -> Iterator[None]:
         raise ServingError(Kind.DEADLINE_EXCEEDED, f"no answer within {timeout} s") from error
     except httpx2.TransportError as error:
         raise ServingError(Kind.UNAVAILABLE, f"the server can't be reached: {error or type(error).__name__}") from error
+    except httpx2.DecodingError as error:
+        text = f"{error.request.url} answers in an encoding that can't be undone (a proxy between?): {error}"
+        raise ServingError(Kind.UNKNOWN, text) from error
 
 
 def _request(call: Call) -> dict[str, Any]:
