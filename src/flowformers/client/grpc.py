@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import grpc
+import numpy as np
 
-from flowformers.client.arrays import as_text
+from flowformers.client.arrays import BFLOAT16, as_text
 from flowformers.client.calls import (
     STRING,
     Call,
@@ -23,7 +24,7 @@ from flowformers.client.calls import (
 from flowformers.client.connection import Connection
 from flowformers.errors import ServingError
 from flowformers.types import Array
-from flowformers.wire import get_model_metadata_pb2, get_model_status_pb2, predict_pb2
+from flowformers.wire import get_model_metadata_pb2, get_model_status_pb2, predict_pb2, tensors
 from flowformers.wire.codes import kind_of_grpc
 from flowformers.wire.model_service_pb2_grpc import ModelServiceStub
 from flowformers.wire.prediction_service_pb2_grpc import PredictionServiceStub
@@ -158,8 +159,8 @@ def _tensors(infos: Any) -> dict[str, TensorInfo]:
 
 
 def _dtype(number: int) -> str:
-    import numpy as np
-
+    if number == tensors.BFLOAT16:
+        return BFLOAT16
     _, dtype, _ = DTYPES.get(number, ("", "", ""))
     return STRING if dtype == "O" else np.dtype(dtype).name if dtype else f"DataType {number}"
 

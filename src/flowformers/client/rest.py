@@ -16,7 +16,7 @@ from urllib.parse import quote
 import httpx2
 import numpy as np
 
-from flowformers.client.arrays import as_text
+from flowformers.client.arrays import BFLOAT16, as_text
 from flowformers.client.calls import (
     STRING,
     Call,
@@ -38,6 +38,7 @@ from flowformers.wire.tensors import DTYPES
 
 IN_JSON = {"f4", "f8", "i1", "i2", "i4", "i8", "u1", "u4", "u8", "b1"}
 NAMES = {name: STRING if dtype == "O" else np.dtype(dtype).name for name, dtype, _ in DTYPES.values()}
+NAMES["DT_BFLOAT16"] = BFLOAT16
 ERROR_TEXT = 500
 
 
