@@ -8,12 +8,19 @@ from typing import Any
 import numpy as np
 
 from flowformers.client.calls import STRING, Signature, TensorInfo
-from flowformers.errors import InvalidInput, MissingDependency
+from flowformers.errors import InvalidInput, Kind, MissingDependency, ServingError
 from flowformers.types import Array
 
 BFLOAT16 = "bfloat16"
 # For each kind of dtype the kinds of numbers that may be sent as it.
 TAKES = {"b": "b", "i": "biu", "u": "biu", "f": "biuf", "c": "biufc"}
+
+
+class Misfit(ServingError):
+    """An answer that is not what the signature declares: the model may have changed since its metadata was read."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(Kind.UNKNOWN, f"the answer does not fit the metadata of the model: {text}")
 
 
 def to_arrays(inputs: Any, signature: Signature, name: str) -> dict[str, Array]:

@@ -7,7 +7,7 @@ from typing import Any
 import grpc
 import numpy as np
 
-from flowformers.client.arrays import BFLOAT16, as_text
+from flowformers.client.arrays import BFLOAT16, Misfit, as_text
 from flowformers.client.calls import (
     STRING,
     Call,
@@ -129,8 +129,12 @@ def _result(call: Call, reply: Any) -> Any:
 
 
 def _outputs(call: PredictCall, reply: Any) -> Outputs:
-    """In the order of the signature."""
-    wanted = call.outputs or [name for name in call.known.outputs if name in reply.outputs] or list(reply.outputs)
+    """In the order of the signature; what it does not name comes last. Raises Misfit for a missing one."""
+    known = [name for name in call.known.outputs if name in reply.outputs]
+    wanted = call.outputs or dict.fromkeys([*known, *sorted(reply.outputs)])
+    missing = [name for name in wanted if name not in reply.outputs]
+    if missing:  # a map of messages would give empty ones for them
+        raise Misfit(f"expected the outputs {', '.join(wanted)}; got {', '.join(sorted(reply.outputs)) or 'none'}")
     return {name: _array(reply.outputs[name], name) for name in wanted}
 
 
