@@ -230,6 +230,18 @@ def test_a_function_without_input_signature_is_refused(tmp_path, classifier):
         classifier.save_pretrained(tmp_path, saved_model=True, signatures={"mine": tf.function(lambda x: x)})
 
 
+def test_a_model_of_mixed_precision_is_exported_in_float32(tmp_path, batch):
+    keras.mixed_precision.set_global_policy("mixed_float16")
+    try:
+        model = flowformers.TFBertForSequenceClassification(tiny_config(num_hidden_layers=1))
+        model.save_pretrained(tmp_path, saved_model=True)
+    finally:
+        keras.mixed_precision.set_global_policy("float32")
+    exact = flowformers.TFBertForSequenceClassification.from_pretrained(tmp_path)
+    inputs = {name: tf.constant(value, tf.int32) for name, value in batch.items()}
+    np.testing.assert_allclose(served_logits(tmp_path, 1, **inputs), exact(batch).logits, atol=1e-6)
+
+
 # What goes wrong while writing
 
 
