@@ -104,6 +104,16 @@ def preparing(form: Form) -> Iterator[Prepared]:
         _prepared.reset(token)
 
 
+@contextmanager
+def unprepared() -> Iterator[None]:
+    """Trace weights as they are, although an export is under way."""
+    token = _prepared.set(None)
+    try:
+        yield
+    finally:
+        _prepared.reset(token)
+
+
 def prepared() -> Prepared | None:
     """What is being prepared; None outside of an export."""
     return _prepared.get()

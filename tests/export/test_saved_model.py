@@ -15,6 +15,7 @@ import tensorflow as tf
 import flowformers
 from flowformers.cli import main
 from flowformers.errors import ExportError, InvalidInput, VerificationFailed
+from flowformers.export import Graph
 from tests.conftest import IDS, MASK, tiny_config
 
 ARTICLE = """\
@@ -167,9 +168,79 @@ def test_signatures_given_by_hand_are_what_is_exported(tmp_path, classifier, bat
     np.testing.assert_allclose(served, tf.nn.softmax(classifier(IDS).logits), atol=1e-6)
 
 
+def own_function(model):
+    def logits(ids):
+        return {"logits": model(ids).logits}
+
+    return tf.function(logits, input_signature=[tf.TensorSpec((None, None), tf.int32, name="ids")])
+
+
+def served_logits(folder, version, **inputs):
+    loaded = load(folder, version).signatures["serving_default"]
+    return loaded(**inputs)["logits"].numpy()
+
+
+def trained(model):
+    for weight in model.weights:
+        weight.assign(weight + 0.1)
+
+
+@pytest.mark.parametrize(
+    ("weights", "called", "nested"),
+    [
+        pytest.param("variables", False, False, id="variables"),
+        pytest.param("constants", True, False, id="constants, called before"),
+        pytest.param("constants", False, True, id="constants, within another"),
+    ],
+)
+def test_a_function_of_ones_own_can_be_exported_again_after_training(tmp_path, weights, called, nested):
+    classifier = flowformers.TFBertForSequenceClassification(tiny_config(num_hidden_layers=1))
+    function, ids = own_function(classifier), tf.constant(IDS, tf.int32)
+    if called:
+        function(ids)
+    signature = tf.function(lambda ids: function(ids), function.input_signature) if nested else function
+    options = {"saved_model": True, "graph": Graph(weights=weights), "signatures": signature}
+    classifier.save_pretrained(tmp_path, version=1, **options)
+    before = classifier(ids).logits.numpy()
+    trained(classifier)
+    after = classifier(ids).logits.numpy()
+    np.testing.assert_allclose(function(ids)["logits"], after, atol=1e-5)
+    classifier.save_pretrained(tmp_path, version=2, **options)
+    np.testing.assert_allclose(served_logits(tmp_path, 1, ids=ids), before, atol=1e-5)
+    np.testing.assert_allclose(served_logits(tmp_path, 2, ids=ids), after, atol=1e-5)
+    np.testing.assert_allclose(signature(ids)["logits"], after, atol=1e-5)
+
+
+def test_a_serving_of_ones_own_can_be_exported_again_after_training(tmp_path, batch):
+    model = Embedded(tiny_config(num_hidden_layers=1))
+    model.save_pretrained(tmp_path, saved_model=True)
+    trained(model)
+    model.save_pretrained(tmp_path, saved_model=True, version=2)
+    inputs = {
+        "inputs_embeds": tf.gather(model.bert.embeddings.word_embeddings.embeddings.value, IDS),
+        "attention_mask": tf.constant(MASK, tf.int32),
+        "token_type_ids": tf.zeros(IDS.shape, tf.int32),
+    }
+    expected = model(batch).logits
+    np.testing.assert_allclose(served_logits(tmp_path, 2, **inputs), expected, atol=1e-5)
+    np.testing.assert_allclose(model.serving(inputs)["logits"], expected, atol=1e-5)
+
+
 def test_a_function_without_input_signature_is_refused(tmp_path, classifier):
     with pytest.raises(InvalidInput, match="input_signature"):
         classifier.save_pretrained(tmp_path, saved_model=True, signatures={"mine": tf.function(lambda x: x)})
+
+
+def test_a_model_of_mixed_precision_is_exported_in_float32(tmp_path, batch):
+    keras.mixed_precision.set_global_policy("mixed_float16")
+    try:
+        model = flowformers.TFBertForSequenceClassification(tiny_config(num_hidden_layers=1))
+        model.save_pretrained(tmp_path, saved_model=True)
+    finally:
+        keras.mixed_precision.set_global_policy("float32")
+    exact = flowformers.TFBertForSequenceClassification.from_pretrained(tmp_path)
+    inputs = {name: tf.constant(value, tf.int32) for name, value in batch.items()}
+    np.testing.assert_allclose(served_logits(tmp_path, 1, **inputs), exact(batch).logits, atol=1e-6)
 
 
 # What goes wrong while writing

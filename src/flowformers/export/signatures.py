@@ -69,7 +69,7 @@ def _id_signatures(model: Any, given: Any) -> Signatures:
         named = given if isinstance(given, Mapping) else {"serving_default": given}
         return {name: _concrete(name, function) for name, function in named.items()}
     if own_signature(model) is not None:
-        return {"serving_default": model.serving.get_concrete_function()}
+        return {"serving_default": _traced(model.serving)}
     return _default(model)
 
 
@@ -86,7 +86,16 @@ def _concrete(name: str, function: Any) -> Any:
             f"expected a concrete function or a @tf.function with an input_signature as signature {name!r}; "
             f"got {type(function).__name__}"
         )
-    return function.get_concrete_function()
+    return _traced(function)
+
+
+def _traced(function: Any) -> Any:
+    """A tf.function with an input_signature, traced for this export.
+
+    A copy is traced: the function itself keeps its graphs, and would give a later export, or a call, the weights of
+    this one. _clone, as the options of a tf.function can't be read in any public way.
+    """
+    return function._clone(None).get_concrete_function()
 
 
 def _default(model: Any) -> Signatures:

@@ -9,9 +9,10 @@ from typing import Any
 
 import tensorflow as tf
 
-from flowformers.prepared import Form, preparing
+from flowformers.prepared import Form, preparing, unprepared
 from flowformers.types import Tensor
 
+FuncGraph = tf.__internal__.FuncGraph
 Tensors = Mapping[str, Tensor]
 # Named tensors -> named answers; dense=True computes padding, too.
 Body = Callable[..., dict[str, Any]]
@@ -64,4 +65,19 @@ def one_function(form: Form, wrap: Wrap = inline) -> Iterator[list[Any]]:
 def through(key: Any, body: Body, tensors: Tensors, limit: int) -> dict[str, Any]:
     """body(tensors), by way of the shared function of that key where there is one."""
     functions = _functions.get()
-    return body(tensors) if functions is None else functions.call(key, body, tensors, limit)
+    if functions is None:
+        return body(tensors)
+    if _within_another_function():
+        # That function keeps the graph for later calls, when the weights may be others: it must read the model's own.
+        with unprepared():
+            return body(tensors)
+    return functions.call(key, body, tensors, limit)
+
+
+def _within_another_function() -> bool:
+    """Whether a tf.function is being traced that a signature calls."""
+    graph, functions = tf.compat.v1.get_default_graph(), 0
+    while hasattr(graph, "outer_graph"):
+        functions += type(graph) is FuncGraph  # those of loops and conditions are of classes below it
+        graph = graph.outer_graph
+    return functions > 1

@@ -14,6 +14,7 @@ from flowformers.models.execution import Request, run, without_states
 from flowformers.models.inputs import NOT_TENSORS, Arguments, read, spread, to_tensor
 from flowformers.models.outputs import OUTPUTS, ModelOutput
 from flowformers.nn.encoder import Encoder
+from flowformers.prepared import prepared
 from flowformers.types import Tensor
 
 
@@ -53,7 +54,8 @@ class CallConventions:
         training = bool(given.get("training"))
         labelled = bool(arguments.labels)
         collect = wanted["output_hidden_states"] or wanted["output_attentions"]
-        dtype = tf.as_dtype(self.compute_dtype)
+        # An export runs in its own precision: what Keras trains in decides neither that nor the dtype of answers.
+        dtype = tf.float32 if prepared() is not None else tf.as_dtype(self.compute_dtype)
         request = Request(collect=collect, training=training, labelled=labelled, dtype=dtype)
         answers = run(self._run_encoder(), self.head, self.head_spec, arguments.tensors, request)
         loss = {"loss": self.head.loss(answers, self._labels(arguments))} if labelled else {}

@@ -86,8 +86,8 @@ class Embeddings(Group):
         """words: float [T, E]; position_ids and token_type_ids: int [T]. Returns float [T, H]."""
         total = words
         if hasattr(self, "token_type_embeddings"):
-            total = total + self._types(token_type_ids)
-        total = total + self.position_embeddings.look_up(position_ids, training=training)
+            total = total + tf.cast(self._types(token_type_ids), total.dtype)
+        total = total + tf.cast(self.position_embeddings.look_up(position_ids, training=training), total.dtype)
         hidden = dropout(self.layer_norm.apply(total), self._rate, training)
         return self.projection.apply(hidden) if hasattr(self, "projection") else hidden
 

@@ -62,7 +62,8 @@ class Part(keras.layers.Layer):  # type: ignore[misc]
         self._initializers[name] = initializer = initializer.clone()
         start = "zeros" if _skip_initialisation.get() else initializer
         self.built = True
-        return self.add_weight(name=name, shape=shape, initializer=start)
+        # Every op says which dtype it needs, so that it is the same inside and outside of Keras' mixed precision.
+        return self.add_weight(name=name, shape=shape, initializer=start, autocast=False)
 
     def read(self, name: str, dtype: Any = None) -> Tensor:
         """A weight as it enters an op, of its own dtype or the one given."""
@@ -79,7 +80,7 @@ class Part(keras.layers.Layer):  # type: ignore[misc]
         kept = min(rows, old.shape[0])
         fresh = self._initializers[name]((rows, *old.shape[1:]), dtype=old.dtype)
         delattr(self, name)  # so that Keras forgets the variable
-        new = self.add_weight(name=name, shape=fresh.shape, initializer="zeros")
+        new = self.add_weight(name=name, shape=fresh.shape, initializer="zeros", autocast=False)
         new.assign(tf.concat([old.value[:kept], fresh[kept:]], axis=0))
         setattr(self, name, new)
 
