@@ -34,7 +34,7 @@ def __getattr__(name: str) -> Any:
 
 def _tokenizer(name: str) -> Any:
     """Tokenizers run on the tokenizers library alone."""
-    if "Tokenizer" not in name and name != "BatchEncoding":
+    if "Tokenizer" not in name and name not in ("AddedToken", "BatchEncoding"):
         return None
     return getattr(import_module("flowformers.text"), name, None)
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from flowformers import hub
 from flowformers.errors import InvalidInput
 from flowformers.text import families
-from flowformers.text.files import folder_of, read_json
+from flowformers.text.files import read_json, taken_folder
 from flowformers.text.tokenizer import PreTrainedTokenizerFast
 
 BY_MODEL_TYPE: dict[str, type[PreTrainedTokenizerFast]] = {
@@ -29,8 +28,8 @@ class AutoTokenizer:
     @staticmethod
     def from_pretrained(name_or_path: str | Path, **kwargs: Any) -> PreTrainedTokenizerFast:
         """The tokenizer of a checkpoint; keywords as in PreTrainedTokenizerFast.from_pretrained."""
-        folder = folder_of(name_or_path, **hub.taken_from(kwargs))
-        return tokenizer_class(folder).from_pretrained(folder, **kwargs)
+        folder = taken_folder(name_or_path, kwargs)
+        return tokenizer_class(folder).from_folder(folder, str(name_or_path), kwargs)
 
 
 def tokenizer_class(folder: Path) -> type[PreTrainedTokenizerFast]:

@@ -48,8 +48,9 @@ class TFTokenizer:
     """
 
     def __init__(self, tokenizer: Any, *, max_length: int | None = None) -> None:
-        """tokenizer: what AutoTokenizer gives. max_length: in tokens, where the tokenizer's own limit is larger."""
-        self._reference = tokenizer
+        """tokenizer: what AutoTokenizer gives, with the tokens added to it so far. max_length: in tokens, where the
+        tokenizer's own limit is larger."""
+        self._reference, self._added = tokenizer, tokenizer.added_tokens_encoder
         settings = json.loads(tokenizer.backend_tokenizer.to_str())
         kind = (settings.get("model") or {}).get("type")
         if kind not in ALGORITHMS:
@@ -203,6 +204,7 @@ class TFTokenizer:
         offsets: bool = False,
     ) -> Encoded:
         """One or two string tensors [n] -> rows, as __call__. A stride asks for windows, offsets for start and end."""
+        self._check_added()
         strategy = _strategy(truncation)
         limit = min(max_length or self.max_length, self.max_length, UNLIMITED)
         template = self._single if len(texts) == 1 else self._pair
@@ -213,6 +215,14 @@ class TFTokenizer:
         return assemble(
             tokens, template, Fit(strategy, limit, stride, _width(padding, limit, pad_to_multiple_of)), self.pad_id
         )
+
+    def _check_added(self) -> None:
+        later = [token for token in self._reference.added_tokens_encoder if token not in self._added]
+        if later:
+            raise InvalidInput(
+                f"{', '.join(map(repr, later))} came to the tokenizer after this TFTokenizer was made from it; "
+                "make a new TFTokenizer, which knows all added tokens"
+            )
 
     def check(self, texts: Sequence[str] = SAMPLES) -> None:
         """Compare with the library, alone and in pairs. Raises InvalidInput that shows the first difference."""

@@ -3,118 +3,130 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
-from tokenizers import AddedToken, Tokenizer
+from tokenizers import Tokenizer
 
-from flowformers import hub
 from flowformers.errors import ConfigError, InvalidInput, NotFound
 from flowformers.text.encoding import BatchEncoding, as_tensors
-from flowformers.text.files import folder_of, read_json
+from flowformers.text.files import read_settings, taken_folder
+from flowformers.text.padding import IDS, Filling, as_columns, check_side, is_batch, pad_rows, round_up
+from flowformers.text.vocabulary import SPECIAL, Vocabulary
 
-SPECIAL = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
 NO_LIMIT = int(1e30)  # what transformers writes where a tokenizer has no maximum
 Text = str | Sequence[str] | Sequence[Sequence[str]]
+VOCAB_FILES = ("vocab_file", "merges_file")
 
 
-class PreTrainedTokenizerFast:
+class PreTrainedTokenizerFast(Vocabulary):
     """A pipeline of the tokenizers library with its special tokens and limits.
 
-    settings: tokenizer_config.json; special tokens, padding_side, truncation_side and model_max_length are read.
+    settings: tokenizer_config.json, of which special tokens, padding_side, truncation_side, model_max_length,
+    model_input_names and clean_up_tokenization_spaces are read.
     """
 
-    model_input_names: ClassVar[tuple[str, ...]] = ("input_ids", "attention_mask")
-    defaults: ClassVar[dict[str, str]] = {}
+    model_input_names: Sequence[str] = ("input_ids", "token_type_ids", "attention_mask")
     vocab_files: ClassVar[tuple[str, ...]] = ()
+    padding_side: str
+    truncation_side: str
 
-    def __init__(self, backend: Tokenizer, settings: dict[str, Any] | None = None) -> None:
-        given = settings or {}
-        self.backend_tokenizer = backend
-        self.init_kwargs = dict(given)
-        self.model_max_length = int(given.get("model_max_length") or NO_LIMIT)
-        self.padding_side = str(given.get("padding_side", "right"))
-        self.truncation_side = str(given.get("truncation_side", "right"))
-        for name in SPECIAL:
-            setattr(self, name, _content(given.get(name, self.defaults.get(name))))
-        for side in (self.padding_side, self.truncation_side):
-            if side not in ("left", "right"):
-                raise ConfigError(f"expected a side of 'left' or 'right' in tokenizer_config.json; got {side!r}")
+    def __init__(self, backend: Tokenizer | str | Path | None = None, settings: Any = None, **keywords: Any) -> None:
+        """backend: the pipeline, taken as it is. Or, as in transformers, one of tokenizer_object, tokenizer_file, or
+        the class's vocabulary files (vocab_file and merges_file, also by position), with settings as keywords.
+
+        Raises InvalidInput without any of these, NotFound or ConfigError for a file that can't be read.
+        """
+        files = [one for one in (backend, settings) if isinstance(one, str | Path)]
+        given = dict(settings if isinstance(settings, Mapping) else {}) | keywords
+        given |= dict(zip(VOCAB_FILES, files, strict=False))
+        pipeline = backend if isinstance(backend, Tokenizer) else self._pipeline(given)
+        super().__init__(pipeline, given)
+        self.init_kwargs = given
+        self.name_or_path = str(given.get("name_or_path", ""))
+        self.model_input_names = given.get("model_input_names") or type(self).model_input_names
+        self.model_max_length = int(given.get("model_max_length") or given.get("max_len") or NO_LIMIT)
+        for side in ("padding_side", "truncation_side"):
+            setattr(self, side, check_side(str(given.get(side, "right")), side, ConfigError))
+        if pipeline is not backend:
+            self._add_named(given)
 
     @classmethod
     def from_pretrained(cls, name_or_path: str | Path, **kwargs: Any) -> Self:
         """Read a folder or a Hub repository: tokenizer.json, or else the vocabulary files of the class.
 
         kwargs: subfolder, revision, token, cache_dir, local_files_only, force_download; the rest overrides
-        tokenizer_config.json (do_lower_case, model_max_length, ...).
+        tokenizer_config.json (do_lower_case, model_max_length, ...). Raises NotFound or ConfigError.
         """
-        folder = folder_of(name_or_path, **hub.taken_from(kwargs))
-        settings = read_json(folder / "special_tokens_map.json") | read_json(folder / "tokenizer_config.json") | kwargs
-        return cls(cls._backend(folder, settings), settings)
+        return cls.from_folder(taken_folder(name_or_path, kwargs), str(name_or_path), kwargs)
 
     @classmethod
-    def _backend(cls, folder: Path, settings: dict[str, Any]) -> Tokenizer:
-        path = folder / "tokenizer.json"
-        if path.is_file():
-            try:
-                return Tokenizer.from_file(str(path))
-            except Exception as error:  # the library raises bare Exception
-                raise ConfigError(f"{path} is not a tokenizer of the tokenizers library: {error}") from error
-        if cls.vocab_files and all((folder / name).is_file() for name in cls.vocab_files):
-            return cls.build(folder, cls.defaults | settings)
+    def from_folder(cls, folder: Path, name: str, keywords: Mapping[str, Any]) -> Self:
+        """from_pretrained with the folder found. name: what was asked for."""
+        return cls(None, read_settings(folder, keywords) | {"name_or_path": name} | cls._files(folder))
+
+    @classmethod
+    def _files(cls, folder: Path) -> dict[str, Any]:
+        """The files to read, as keywords of the class; those that a saved tokenizer_config.json names are gone."""
+        paths = [folder / name for name in cls.vocab_files]
+        if (folder / "tokenizer.json").is_file():
+            return {"tokenizer_file": folder / "tokenizer.json", "vocab_file": None, "merges_file": None}
+        if paths and all(path.is_file() for path in paths):
+            return {"tokenizer_file": None, **dict(zip(VOCAB_FILES, paths, strict=False))}
         wanted = " or ".join(["tokenizer.json", *([" and ".join(cls.vocab_files)] if cls.vocab_files else [])])
         raise NotFound(f"expected {wanted} in {folder}; there is none")
 
     @classmethod
-    def build(cls, folder: Path, settings: dict[str, Any]) -> Tokenizer:
-        """The pipeline from vocabulary files, for folders without tokenizer.json."""
-        raise NotFound(f"{cls.__name__} reads tokenizer.json only; there is none in {folder}")
+    def _pipeline(cls, given: dict[str, Any]) -> Tokenizer:
+        """Take what the pipeline is made from out of the settings, and make it as they say."""
+        ready, path = given.pop("tokenizer_object", None), given.pop("tokenizer_file", None)
+        files = [Path(one) for name in VOCAB_FILES if (one := given.pop(name, None)) is not None]
+        if isinstance(ready, Tokenizer):
+            backend = deepcopy(ready)  # settings change it
+        elif path is not None:
+            backend = _read_pipeline(Path(path))
+        else:
+            backend = cls.build(cls._checked(files), cls.defaults | given)
+        cls.follow(backend, given)
+        return backend
 
-    # Vocabulary
+    @classmethod
+    def _checked(cls, files: list[Path]) -> list[Path]:
+        """The vocabulary files. Raises InvalidInput or NotFound where they are not those of the class."""
+        load = f"For a folder or a Hub id there is {cls.__name__}.from_pretrained"
+        own = VOCAB_FILES[: len(cls.vocab_files)]
+        if len(files) != len(own) or not own:
+            wanted = ["tokenizer_file", "tokenizer_object", *([" and ".join(own)] if own else [])]
+            got = ", ".join(map(str, files)) or "none"
+            raise InvalidInput(
+                f"expected a Tokenizer of the tokenizers library or {' or '.join(wanted)}; got {got}. {load}"
+            )
+        missing = next((path for path in files if not path.is_file()), None)
+        if missing is not None:
+            raise NotFound(
+                f"expected a file such as {' and '.join(cls.vocab_files)}; there is no file {missing}. {load}"
+            )
+        return files
 
-    def __len__(self) -> int:
-        return int(self.backend_tokenizer.get_vocab_size(with_added_tokens=True))
+    @classmethod
+    def build(cls, files: Sequence[Path], settings: dict[str, Any]) -> Tokenizer:
+        """The pipeline from the vocabulary files, for folders without tokenizer.json."""
+        raise NotFound(f"{cls.__name__} reads tokenizer.json only; got {', '.join(map(str, files))}")
 
-    @property
-    def vocab_size(self) -> int:
-        """The vocabulary without added tokens."""
-        return int(self.backend_tokenizer.get_vocab_size(with_added_tokens=False))
+    @classmethod
+    def follow(cls, backend: Tokenizer, settings: dict[str, Any]) -> None:
+        """Make the pipeline do what settings say; what they don't say stays as tokenizer.json has it."""
 
-    def get_vocab(self) -> dict[str, int]:
-        """Every token and its id."""
-        return dict(self.backend_tokenizer.get_vocab(with_added_tokens=True))
-
-    def __getattr__(self, name: str) -> Any:
-        if name.endswith("_token_id") and name.removesuffix("_id") in SPECIAL:
-            token = getattr(self, name.removesuffix("_id"))
-            return None if token is None else self.backend_tokenizer.token_to_id(token)
-        raise AttributeError(f"{type(self).__name__} has no {name!r}")
-
-    @property
-    def all_special_tokens(self) -> list[str]:
-        """The special tokens that are set, each once."""
-        return list(dict.fromkeys(token for name in SPECIAL if (token := getattr(self, name)) is not None))
-
-    @property
-    def all_special_ids(self) -> list[int]:
-        """Their ids."""
-        ids = (self.backend_tokenizer.token_to_id(token) for token in self.all_special_tokens)
-        return [index for index in ids if index is not None]
-
-    def convert_tokens_to_ids(self, tokens: str | Sequence[str]) -> Any:
-        """The id of a token, or the ids of several; unknown tokens have the unknown token's id."""
-        if isinstance(tokens, str):
-            found = self.backend_tokenizer.token_to_id(tokens)
-            return self.unk_token_id if found is None else found
-        return [self.convert_tokens_to_ids(token) for token in tokens]
-
-    def convert_ids_to_tokens(self, ids: int | Sequence[int]) -> Any:
-        """The token of an id, or the tokens of several."""
+    def __repr__(self) -> str:
+        added = "".join(f"\n\t{index}: {token!r}," for index, token in self.added_tokens_decoder.items())
         return (
-            self.backend_tokenizer.id_to_token(ids)
-            if isinstance(ids, int)
-            else [self.convert_ids_to_tokens(int(i)) for i in ids]
+            f"{type(self).__name__}(name_or_path={self.name_or_path!r}, vocab_size={self.vocab_size}, "
+            f"model_max_length={self.model_max_length}, is_fast={self.is_fast}, padding_side={self.padding_side!r}, "
+            f"truncation_side={self.truncation_side!r}, special_tokens={self.special_tokens_map}, "
+            f"clean_up_tokenization_spaces={self.clean_up_tokenization_spaces}, "
+            f"added_tokens_decoder={{{added}\n}}\n)"
         )
 
     # Text to ids
@@ -126,24 +138,31 @@ class PreTrainedTokenizerFast:
         *,
         add_special_tokens: bool = True,
         padding: bool | str = False,
-        truncation: bool | str = False,
+        truncation: bool | str | None = None,
         max_length: int | None = None,
         stride: int = 0,
         is_split_into_words: bool = False,
         pad_to_multiple_of: int | None = None,
+        padding_side: str | None = None,
         return_tensors: str | None = None,
         return_token_type_ids: bool | None = None,
         return_attention_mask: bool | None = None,
         return_overflowing_tokens: bool = False,
         return_special_tokens_mask: bool = False,
         return_offsets_mapping: bool = False,
+        return_length: bool = False,
+        verbose: bool = True,
     ) -> BatchEncoding:
         """Encode one text or a batch, each with a second one if text_pair is given.
 
         padding: False, True or "longest", "max_length". truncation: False, True or "longest_first", "only_first",
-        "only_second". return_tensors: None for lists, "np" for int64 arrays, "tf" for int32 tensors, both [B, S].
-        Raises InvalidInput that names what can't be used.
+        "only_second"; max_length without padding and truncation cuts as True does. return_tensors: None for lists, "np"
+        for int64 arrays, "tf" for int32 tensors, both [B, S]. return_length: length, [B], the tokens of each row with
+        padding. verbose: for callers of transformers; nothing is printed either way. Raises InvalidInput that names
+        what can't be used.
         """
+        if truncation is None:
+            truncation = max_length is not None and padding is False
         batched, inputs = _batch(text, text_pair, is_split_into_words)
         self._truncate(truncation, max_length, stride)
         self.backend_tokenizer.no_padding()
@@ -152,7 +171,7 @@ class PreTrainedTokenizerFast:
         if return_overflowing_tokens:
             samples = [i for i, one in enumerate(encodings) for _ in (one, *one.overflowing)]
             encodings = [part for one in encodings for part in (one, *one.overflowing)]
-        self._pad(encodings, padding, max_length, pad_to_multiple_of)
+        self._pad(encodings, padding, max_length, pad_to_multiple_of, padding_side)
         data = self._columns(
             encodings,
             token_type_ids=return_token_type_ids,
@@ -160,10 +179,12 @@ class PreTrainedTokenizerFast:
             special_tokens_mask=return_special_tokens_mask,
             offset_mapping=return_offsets_mapping,
         )
+        if return_length:
+            data["length"] = [len(one) for one in encodings]
         if return_overflowing_tokens:
             data["overflow_to_sample_mapping"] = samples
-        elif not batched and return_tensors is None:
-            data = {name: values[0] for name, values in data.items()}
+        elif not batched and return_tensors is None:  # but length stays a list, as in transformers
+            data = {name: values[0] if isinstance(values[0], list) else values for name, values in data.items()}
         return BatchEncoding(as_tensors(data, return_tensors), encodings)
 
     def _encode(self, inputs: list[Any], split: bool, special: bool) -> list[Any]:
@@ -192,22 +213,34 @@ class PreTrainedTokenizerFast:
         except (ValueError, OverflowError) as error:
             raise InvalidInput(f"max_length={limit} with stride={stride} can't be used: {error}") from error
 
-    def _pad(self, encodings: list[Any], padding: bool | str, max_length: int | None, multiple: int | None) -> None:
-        if padding in (False, "do_not_pad") or not encodings:
+    def _pad(
+        self, encodings: list[Any], padding: bool | str, max_length: int | None, multiple: int | None, side: str | None
+    ) -> None:
+        if not encodings or not self._pads(padding):
             return
+        side = check_side(side or self.padding_side, "padding_side")
+        length = round_up(self._length(padding, max_length) or max(map(len, encodings)), multiple)
+        for one in encodings:
+            one.pad(length, direction=side, pad_id=self.pad_token_id, pad_token=self.pad_token)
+
+    def _pads(self, padding: bool | str) -> bool:
+        """Whether rows are padded at all. Raises InvalidInput where that can't be done."""
+        if padding in (False, "do_not_pad"):
+            return False
         if padding not in (True, "longest", "max_length"):
             raise InvalidInput(f"expected padding of True, False, 'longest' or 'max_length'; got {padding!r}")
         if self.pad_token_id is None:
             raise InvalidInput("padding needs a pad_token that is in the vocabulary; tokenizer_config.json names none")
-        length = max(len(one) for one in encodings)
-        if padding == "max_length":
-            length = max_length or self.model_max_length
-            if length >= NO_LIMIT:
-                raise InvalidInput("padding='max_length' needs max_length: the tokenizer has no maximum of its own")
-        if multiple:
-            length = -(-length // multiple) * multiple
-        for one in encodings:
-            one.pad(length, direction=self.padding_side, pad_id=self.pad_token_id, pad_token=self.pad_token)
+        return True
+
+    def _length(self, padding: bool | str, max_length: int | None) -> int | None:
+        """Of a row with padding; None for that of the longest row."""
+        if padding != "max_length":
+            return None
+        length = max_length or self.model_max_length
+        if length >= NO_LIMIT:
+            raise InvalidInput("padding='max_length' needs max_length: the tokenizer has no maximum of its own")
+        return length
 
     def _columns(self, encodings: list[Any], **wanted: bool | None) -> dict[str, Any]:
         sources = {
@@ -223,9 +256,57 @@ class PreTrainedTokenizerFast:
                 data[name] = [getattr(one, attribute) for one in encodings]
         return data
 
-    def tokenize(self, text: str, pair: str | None = None, *, add_special_tokens: bool = False) -> list[str]:
-        """The tokens of a text."""
-        return self(text, pair, add_special_tokens=add_special_tokens).tokens()
+    def pad(
+        self,
+        encoded_inputs: Mapping[str, Any] | Sequence[Mapping[str, Any]],
+        padding: bool | str = True,
+        max_length: int | None = None,
+        pad_to_multiple_of: int | None = None,
+        padding_side: str | None = None,
+        return_attention_mask: bool | None = None,
+        return_tensors: str | None = None,
+        verbose: bool = True,
+    ) -> BatchEncoding:
+        """Pad encodings: a dict of rows, a list of dicts, or one dict of a single text; lists, arrays or tensors.
+
+        input_ids, attention_mask (made where it is missing), token_type_ids and special_tokens_mask are padded, other
+        columns stay. padding, max_length and return_tensors as for a call; arrays and tensors stay what they are. A row
+        is never cut. Raises InvalidInput.
+        """
+        columns, kind = as_columns(encoded_inputs)
+        if not columns[IDS]:
+            return BatchEncoding(columns | ({"attention_mask": []} if return_attention_mask else {}))
+        single = not is_batch(columns[IDS])
+        if single:
+            columns = {name: [values] for name, values in columns.items()}
+        masked = "attention_mask" in self.model_input_names if return_attention_mask is None else return_attention_mask
+        if masked and "attention_mask" not in columns:
+            columns["attention_mask"] = [[1] * len(row) for row in columns[IDS]]
+        if self._pads(padding):
+            filling = Filling(self._fillings(), check_side(padding_side or self.padding_side, "padding_side"))
+            columns = pad_rows(columns, filling, self._length(padding, max_length), pad_to_multiple_of)
+        rows = {name: values[0] for name, values in columns.items()} if single else columns
+        return BatchEncoding(rows, tensor_type=return_tensors or kind)
+
+    def _fillings(self) -> dict[str, int]:
+        other = {"attention_mask": 0, "token_type_ids": self.pad_token_type_id, "special_tokens_mask": 1}
+        return {IDS: self.pad_token_id} | other
+
+    @property
+    def max_len_single_sentence(self) -> int:
+        """The tokens of a text that the model takes besides the special ones."""
+        return self.model_max_length - self.num_special_tokens_to_add()
+
+    @property
+    def max_len_sentences_pair(self) -> int:
+        """The tokens of two texts that the model takes besides the special ones."""
+        return self.model_max_length - self.num_special_tokens_to_add(pair=True)
+
+    def tokenize(
+        self, text: str, pair: str | None = None, add_special_tokens: bool = False, **kwargs: Any
+    ) -> list[str]:
+        """The tokens of a text; kwargs as for a call."""
+        return self(text, pair, add_special_tokens=add_special_tokens, **kwargs).tokens()
 
     def encode(self, text: str, text_pair: str | None = None, **kwargs: Any) -> Any:
         """The ids of a text."""
@@ -239,35 +320,44 @@ class PreTrainedTokenizerFast:
         """transformers 4's name for a call with one text."""
         return self(text, text_pair, **kwargs)
 
-    # Ids to text
+    # Folders
 
-    def decode(self, token_ids: Any, skip_special_tokens: bool = False) -> str:
-        """The text of ids [S]."""
-        return str(self.backend_tokenizer.decode([int(i) for i in token_ids], skip_special_tokens=skip_special_tokens))
+    def save_pretrained(self, folder: str | Path) -> tuple[str, ...]:
+        """Write tokenizer.json, tokenizer_config.json and special_tokens_map.json, which transformers reads too.
 
-    def batch_decode(self, sequences: Any, skip_special_tokens: bool = False) -> list[str]:
-        """The texts of ids [B, S]."""
-        return [self.decode(ids, skip_special_tokens) for ids in sequences]
-
-    def save_pretrained(self, folder: str | Path) -> None:
-        """Write tokenizer.json, tokenizer_config.json and special_tokens_map.json, which transformers reads too."""
+        Returns their paths.
+        """
         target = Path(folder)
         target.mkdir(parents=True, exist_ok=True)
-        special = {name: getattr(self, name) for name in SPECIAL if getattr(self, name) is not None}
-        settings = self.init_kwargs | special | {"tokenizer_class": type(self).__name__}
-        settings |= {"model_max_length": self.model_max_length, "padding_side": self.padding_side}
         self.backend_tokenizer.no_truncation()
         self.backend_tokenizer.no_padding()
         self.backend_tokenizer.save(str(target / "tokenizer.json"))
-        for name, content in (("tokenizer_config.json", settings), ("special_tokens_map.json", special)):
-            (target / name).write_text(json.dumps(content, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+        contents = {"tokenizer_config.json": self._settings(), "special_tokens_map.json": self.special_tokens_map}
+        for name, values in contents.items():
+            (target / name).write_text(json.dumps(values, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+        return tuple(str(target / name) for name in (*contents, "tokenizer.json"))
+
+    def _settings(self) -> dict[str, Any]:
+        """What tokenizer_config.json keeps: what came, and what is so now."""
+        came = {name: value for name, value in self.init_kwargs.items() if name not in (*SPECIAL, "name_or_path")}
+        kept = ("model_max_length", "padding_side", "truncation_side", "clean_up_tokenization_spaces")
+        added = {str(index): _fields(token) for index, token in self.added_tokens_decoder.items()}
+        now = {name: getattr(self, name) for name in kept} | self.special_tokens_map
+        return came | now | {"tokenizer_class": type(self).__name__, "added_tokens_decoder": added}
 
 
-def _content(token: Any) -> str | None:
-    """A special token as tokenizer_config.json may hold it: a string, an object with content, or an AddedToken."""
-    if isinstance(token, dict):
-        return str(token["content"])
-    return token.content if isinstance(token, AddedToken) else token
+def _fields(token: Any) -> dict[str, Any]:
+    names = ("content", "lstrip", "normalized", "rstrip", "single_word", "special")
+    return {name: getattr(token, name) for name in names}
+
+
+def _read_pipeline(path: Path) -> Tokenizer:
+    if not path.is_file():
+        raise NotFound(f"expected a tokenizer.json; there is no file {path}")
+    try:
+        return Tokenizer.from_file(str(path))
+    except Exception as error:  # the library raises bare Exception
+        raise ConfigError(f"{path} is not a tokenizer of the tokenizers library: {error}") from error
 
 
 def _batch(text: Any, pair: Any, split: bool) -> tuple[bool, list[Any]]:
