@@ -303,6 +303,9 @@ def test_a_polled_config_file_is_applied_and_a_bad_one_ignored(tmp_path, monkeyp
         served.close()
 
 
+LOGGING = 'config { name: "m" base_path: "/m" model_platform: "tensorflow" logging_config { %s } }'
+
+
 @pytest.mark.parametrize(
     ("config", "fragment"),
     [
@@ -311,7 +314,9 @@ def test_a_polled_config_file_is_applied_and_a_bad_one_ignored(tmp_path, monkeyp
         ('config { name: "m" base_path: "/m" }', "platform"),
         ('config { name: "m" base_path: "/m" model_platform: "caffe" }', "platform"),
         ('config { name: "m" base_path: "/m" model_platform: "tensorflow" model_type: TENSORFLOW }', "not both"),
-        ('config { name: "m" base_path: "/m" model_platform: "tensorflow" logging_config {} }', "logging_config"),
+        ('config { name: "m" base_path: "gs://m" model_platform: "tensorflow" }', "a path of this machine.*gs://m"),
+        (LOGGING % "sampling_config { sampling_rate: 0.1 }", "sampling_rate 0.1.*this server can't write"),
+        (LOGGING % "sampling_config { per_task_sampling_configs { sampling_rate: 1 } }", "logging_config"),
         ("config { nonsense: 1 }", "nonsense"),
     ],
 )
@@ -320,6 +325,20 @@ def test_a_config_that_cannot_be_served_says_why(tmp_path, config, fragment):  #
     path.write_text(f"model_config_list {{ {config} }}")
     with pytest.raises(FlowformersError, match=fragment):
         Settings(model_config_file=path).models()
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        LOGGING % 'log_collector_config { type: "a" filename_prefix: "/b" } sampling_config { sampling_rate: 0 }',
+        'config { name: "m" base_path: "file:///m" model_platform: "tensorflow" }',
+    ],
+)
+def test_a_config_may_have_a_log_of_nothing_and_the_uri_of_a_folder(tmp_path, config):  # protocol 13
+    path = tmp_path / "models.config"
+    path.write_text(f"model_config_list {{ {config} }}")
+    (model,) = Settings(model_config_file=path).models()
+    assert (model.name, str(model.base_path)) == ("m", "/m")
 
 
 def test_an_empty_config_file_serves_nothing(tmp_path):  # protocol 13

@@ -149,6 +149,46 @@ def test_the_command_takes_both_spellings_and_prints_the_config(capsys, tmp_path
         assert line in out.splitlines()
 
 
+def test_one_dash_does_for_a_flag(capsys):  # protocol 1
+    assert main(["serve", "-port=8600", "-enable_batching", "-model_name", "a", "my_model", "--print_config"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    for line in ("port = 8600", "enable_batching = true", 'model_name = "a"', 'model_base_path = "my_model"'):
+        assert line in lines
+
+
+def test_a_link_that_kubernetes_makes_of_a_service_is_no_setting(caplog):
+    environ = {PREFIX + "PORT": "tcp://10.0.0.1:8500", PREFIX + "REST_API_PORT": "tcp://10.0.0.2:80"}
+    assert collect({}, environ | {PREFIX + "DRAIN_SECONDS": "5"}, None) == {"drain_seconds": 5}
+    assert "FLOWFORMERS_PORT=tcp://10.0.0.1:8500 is ignored" in caplog.text
+    with pytest.raises(InvalidInput, match="whole number as FLOWFORMERS_PORT"):
+        collect({}, {PREFIX + "PORT": "many"}, None)
+
+
+def test_the_same_port_for_both_is_grpcs(caplog):  # protocol 1
+    settings = Settings(port=8600, rest_api_port=8600)
+    assert (settings.port, settings.rest_api_port) == (8600, 0)
+    assert "REST is off" in caplog.text
+    assert Settings(port=-1, rest_api_port=-1).rest_api_port == -1
+
+
+def test_a_negative_step_between_looks_at_the_disk_is_none():  # protocol 12
+    assert Settings(file_system_poll_wait_seconds=-1).file_system_poll_wait_seconds == 0
+    assert parse("file_system_poll_wait_seconds", "-1", "--file_system_poll_wait_seconds") == -1
+
+
+@pytest.mark.parametrize("uri", ["file:///a/b", "file://localhost/a/b", "/a/b"])
+def test_a_path_may_be_the_uri_of_a_file(uri):  # protocol 12
+    assert str(parse("model_base_path", uri, "--model_base_path")) == "/a/b"
+
+
+def test_a_flag_without_effect_starts_the_server_with_a_warning(capsys, caplog):  # protocol 12
+    assert main(["serve", "--enable_profiler=true", "my_model", "--print_config"]) == 0
+    assert "--enable_profiler is ignored: ProfilerService is not served" in caplog.text
+    caplog.clear()
+    assert main(["serve", "--enable_profiler=false", "my_model", "--print_config"]) == 0
+    assert not caplog.text
+
+
 def test_a_boolean_flag_does_not_swallow_the_model(capsys):  # protocol 1
     for flags in (["--enable_batching"], ["--enable-batching"], ["--enable_batching=true"], ["--enable_batching=1"]):
         assert main(["serve", *flags, "my_model", "--print_config"]) == 0
@@ -160,7 +200,9 @@ def test_a_boolean_flag_does_not_swallow_the_model(capsys):  # protocol 1
     ("words", "fragment"),
     [
         (["--port=many", "m"], "expected a whole number as --port; got 'many'"),
-        (["--enable_profiler", "m"], "can't be honoured"),
+        (["--use_alts_credentials", "m"], "can't be honoured"),
+        (["--model_base_path=gs://bucket/m"], "--model_base_path: expected a path of this machine or file:///PATH"),
+        (["--model_base_path=file://elsewhere/m"], "expected a path of this machine"),
         (["--enable_batching=perhaps", "m"], "true or false"),
         ([], "expected MODEL"),
         (["--nonsense=1", "m"], "nonsense"),

@@ -7,7 +7,7 @@ import contextlib
 import dataclasses
 import hashlib
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,7 +26,7 @@ CONTENT = ("*.json", "*.safetensors", "*.bin", "*.h5", "*.ckpt.*", "*.txt", "*.m
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Arguments of the command: TensorFlow Serving's flags, with underscores or dashes."""
-    from flowformers.serving.settings import REFUSED, Settings
+    from flowformers.serving.settings import IGNORED, REFUSED, Settings
 
     parser.add_argument(
         "model", metavar="MODEL", nargs="?", help="Hub id, checkpoint folder, or folder of numbered SavedModels"
@@ -39,7 +39,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     for field in dataclasses.fields(Settings):
         default = "none" if field.default in (None, "") else str(field.default).lower()
         _add_flag(flags, field.name, f"{field.metadata['help']} (default: {default})")
-    for name in REFUSED:
+    for name in (*REFUSED, *IGNORED):
         _add_flag(flags, name, argparse.SUPPRESS)
     add_hub_options(parser)
     parser.set_defaults(wrong_usage=parser.error)
@@ -60,11 +60,20 @@ def _parsed(name: str, text: str) -> Any:
 
 
 def prepare(words: Sequence[str]) -> list[str]:
-    """Booleans are given as --name or --name=value, so that a word after --name is a word of its own."""
+    """Booleans are given as --name or --name=value, so that a word after --name is a word of its own. One dash is
+    enough, as for TensorFlow Serving.
+    """
     from flowformers.serving.sources import kinds
 
-    booleans = {f"--{name}" for name, kind in kinds().items() if kind is bool}
-    return [f"{word}=true" if word.replace("-", "_").replace("__", "--", 1) in booleans else word for word in words]
+    return [_prepared(word, kinds()) for word in words]
+
+
+def _prepared(word: str, known: Mapping[str, type]) -> str:
+    bare = word.removeprefix("-").removeprefix("-")
+    name = bare.partition("=")[0].replace("-", "_")
+    if name not in known or bare == word:
+        return word
+    return f"--{bare}=true" if known[name] is bool and "=" not in bare else f"--{bare}"
 
 
 def _versions() -> str:
@@ -93,16 +102,18 @@ def run(arguments: argparse.Namespace) -> int:
         given |= _only_model(arguments.model, given)
     if given.get("model_base_path") is None and given.get("model_config_file") is None:
         arguments.wrong_usage("expected MODEL, --model_base_path or --model_config_file")
+    settings = Settings(**given)
     if arguments.print_config:
-        print(to_toml(Settings(**given)), end="")
+        print(to_toml(settings), end="")
         return 0
     require_tensorflow("serve")
     from flowformers.serving import run
 
     if arguments.model:
-        attention: Attention = "by_length" if Settings(**given).enable_batching else "together"
-        given["model_base_path"] = servable_base(arguments.model, arguments.task, hub_options(arguments), attention)
-    return int(run(Settings(**given)))
+        attention: Attention = "by_length" if settings.enable_batching else "together"
+        base = servable_base(arguments.model, arguments.task, hub_options(arguments), attention)
+        settings = dataclasses.replace(settings, model_base_path=base)
+    return int(run(settings))
 
 
 def _only_model(model: str, given: dict[str, Any]) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,6 +12,7 @@ from google.protobuf import text_format
 
 from flowformers.errors import InvalidInput, Kind, NotFound, ServingError
 
+log = logging.getLogger("flowformers.serving")
 PLATFORM = "tensorflow"
 
 
@@ -58,6 +60,17 @@ class ModelConfig:
     labels: Mapping[str, int] = field(default_factory=dict)
 
 
+def local_path(text: str) -> Path:
+    """A path, or the URI of one of this machine's as TensorFlow writes it. Raises InvalidInput for any other URI."""
+    scheme, marked, rest = text.partition("://")
+    host, _, path = rest.partition("/")
+    if not marked:
+        return Path(text)
+    if scheme != "file" or host not in ("", "localhost"):
+        raise InvalidInput(f"expected a path of this machine or file:///PATH; got {text}: mount it here, or copy it")
+    return Path(f"/{path}")
+
+
 def read_model_config(path: Path) -> tuple[ModelConfig, ...]:
     """The models of a --model_config_file. Raises NotFound, and InvalidInput where it can't be understood."""
     from flowformers.wire.model_server_config_pb2 import ModelServerConfig
@@ -91,17 +104,33 @@ def _model(config: Any) -> ModelConfig:
     if not config.name:
         raise ServingError(Kind.INVALID_ARGUMENT, "expected a name for every model in the config list")
     _check_platform(config)
-    base = Path(config.base_path)
+    base = _base_path(config)
     if not base.is_absolute():
         raise ServingError(
             Kind.INVALID_ARGUMENT,
             f"Expected model {config.name} to have an absolute path; got base_path()={config.base_path}",
         )
-    if config.HasField("logging_config"):
-        raise ServingError(
-            Kind.INVALID_ARGUMENT, f"model {config.name}: logging_config is not supported; remove it from the config"
-        )
+    _check_logging(config)
     return ModelConfig(config.name, base, _policy(config.model_version_policy), dict(config.version_labels))
+
+
+def _base_path(config: Any) -> Path:
+    try:
+        return local_path(config.base_path)
+    except InvalidInput as error:
+        raise ServingError(Kind.INVALID_ARGUMENT, f"model {config.name}: base_path: {error}") from error
+
+
+def _check_logging(config: Any) -> None:
+    """A logging_config may stand there as long as it asks for no line."""
+    sampling = config.logging_config.sampling_config
+    rates = [sampling.sampling_rate, *(task.sampling_rate for task in sampling.per_task_sampling_configs)]
+    if any(rates) or config.logging_config.HasField("custom_logging_config"):
+        text = f"logging_config asks for a log of requests (sampling_rate {max(rates)}), which this server can't write"
+        advice = "set the rate to 0 or remove it; --enable_access_log writes a line for each request"
+        raise ServingError(Kind.INVALID_ARGUMENT, f"model {config.name}: {text}: {advice}")
+    if config.HasField("logging_config"):
+        log.info("model %s: logging_config is ignored: no requests are logged", config.name)
 
 
 def _check_platform(config: Any) -> None:

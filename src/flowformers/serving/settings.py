@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -11,13 +12,13 @@ from flowformers.serving.model_config import ModelConfig, read_model_config
 
 SUPPORTED_MIXED_PRECISION = ("", "bfloat16")
 LOG_FORMATS = ("text", "json")
+log = logging.getLogger("flowformers.serving")
+
+# TensorFlow Serving's flags that have no effect here and change no answer: {name: why}. All are booleans.
+IGNORED = {"enable_profiler": "ProfilerService is not served; tf.profiler.experimental.server does it in your process"}
 
 # TensorFlow Serving's flags that can't be honoured: {name: (its default, why)}.
 REFUSED: dict[str, tuple[Any, str]] = {
-    "enable_profiler": (
-        False,
-        "ProfilerService is not served; tf.profiler.experimental.server does it in your process",
-    ),
     "use_alts_credentials": (False, "ALTS works on Google Cloud only; use --ssl_config_file"),
     "platform_config_file": ("", "there is one platform, tensorflow; its settings are flags of their own"),
     "thread_pool_factory_config_file": ("", "TensorFlow has no registry of thread pool factories in Python"),
@@ -36,6 +37,7 @@ def _flag(default: Any, text: str) -> Any:
 
 
 PORTS = ("port", "rest_api_port")
+MAY_BE_NEGATIVE = (*PORTS, "file_system_poll_wait_seconds")
 
 
 @dataclass(frozen=True)
@@ -48,7 +50,7 @@ class Settings:
     model_config_file: Path | None = _flag(None, "ModelServerConfig in text form: several models, policies, labels")
     model_config_file_poll_wait_seconds: int = _flag(0, "read it again at this step; 0: once")
     saved_model_tags: str = _flag("serve", "tags of the meta graph, comma-separated")
-    file_system_poll_wait_seconds: float = _flag(1.0, "look for new versions at this step; 0: once")
+    file_system_poll_wait_seconds: float = _flag(1.0, "look for new versions at this step; 0 or less: once")
     num_load_threads: int = _flag(0, "loads at one time after the first; 0: one")
     num_unload_threads: int = _flag(0, "unloads at one time; 0: one")
     max_num_load_retries: int = _flag(5, "tries after a load that failed")
@@ -109,7 +111,8 @@ class Settings:
                     f"expected a port, 0 (off) or -1 (any that is free) as {name}; got {getattr(self, name)}"
                 )
         if self.port > 0 and self.port == self.rest_api_port:
-            raise InvalidInput(f"expected different ports for gRPC and REST; both are {self.port}")
+            log.warning("REST is off: rest_api_port is %d, as port is, and gRPC has that", self.port)
+            object.__setattr__(self, "rest_api_port", 0)
         if not self.port and not self.grpc_socket_path:
             raise InvalidInput(
                 "port=0 switches TCP off for gRPC: give grpc_socket_path too, or port=-1 for a free port"
@@ -118,8 +121,10 @@ class Settings:
             raise InvalidInput(f"expected a model_name without '/' and ':'; got {self.model_name!r}")
         for flag in fields(self):
             value = getattr(self, flag.name)
-            if isinstance(value, int | float) and value < 0 and flag.name not in PORTS:
+            if isinstance(value, int | float) and value < 0 and flag.name not in MAY_BE_NEGATIVE:
                 raise InvalidInput(f"expected {flag.name} of 0 or more; got {value}")
+        # TensorFlow Serving never looks at all then, not at the start either: it means there is nothing to wait for.
+        object.__setattr__(self, "file_system_poll_wait_seconds", max(self.file_system_poll_wait_seconds, 0))
         _check_combinations(self)
 
     def models(self) -> tuple[ModelConfig, ...]:

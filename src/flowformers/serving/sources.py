@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import difflib
 import json
+import logging
+import re
 import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, fields
@@ -12,17 +14,20 @@ from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
 from flowformers.errors import InvalidInput, NotFound
-from flowformers.serving.settings import REFUSED, Settings
+from flowformers.serving.model_config import local_path
+from flowformers.serving.settings import IGNORED, REFUSED, Settings
 
+log = logging.getLogger("flowformers.serving")
 PREFIX = "FLOWFORMERS_"
+LINK = re.compile(r"[a-z]+://")  # how the variables begin that Kubernetes makes of a Service's name
 
 
 @cache
 def kinds() -> dict[str, type]:
-    """The type of every setting, refused flags included, by name."""
+    """The type of every setting, refused and ignored flags included, by name."""
     hints = get_type_hints(Settings)
     known = {flag.name: (get_args(hints[flag.name]) or (hints[flag.name],))[0] for flag in fields(Settings)}
-    return known | {name: type(default) for name, (default, _) in REFUSED.items()}
+    return known | {name: type(default) for name, (default, _) in REFUSED.items()} | dict.fromkeys(IGNORED, bool)
 
 
 def collect(flags: Mapping[str, Any], environ: Mapping[str, str], file: Path | None) -> dict[str, Any]:
@@ -31,9 +36,18 @@ def collect(flags: Mapping[str, Any], environ: Mapping[str, str], file: Path | N
     Raises InvalidInput for a value or a name that can't be used, NotFound.
     """
     given = {name: parse(name, text, f"{name} in {file}") for name, text in (read_toml(file) if file else {}).items()}
-    twins = {name: PREFIX + name.upper() for name in kinds()}
-    given |= {name: parse(name, environ[twin], twin) for name, twin in twins.items() if twin in environ}
-    return {name: value for name, value in (given | dict(flags)).items() if name not in REFUSED}
+    given |= {name: parse(name, text, PREFIX + name.upper()) for name, text in _from_environment(environ).items()}
+    return {name: value for name, value in (given | dict(flags)).items() if name not in {*REFUSED, *IGNORED}}
+
+
+def _from_environment(environ: Mapping[str, str]) -> dict[str, str]:
+    """Settings as text, by name. In Kubernetes a Service named flowformers gives every pod FLOWFORMERS_PORT=tcp://..."""
+    found = {name: environ[twin] for name in kinds() if (twin := PREFIX + name.upper()) in environ}
+    links = [name for name, text in found.items() if kinds()[name] in (int, float) and LINK.match(text)]
+    for name in links:
+        told = f"{PREFIX}{name.upper()}={found.pop(name)}"
+        log.warning("%s is ignored: it is Kubernetes' link to a Service; enableServiceLinks: false leaves it out", told)
+    return found
 
 
 def read_toml(path: Path) -> dict[str, str]:
@@ -62,14 +76,20 @@ def _text(key: str, value: Any, path: Path) -> str:
 
 
 def parse(name: str, text: str, shown: str) -> Any:
-    """The value of a setting. Raises InvalidInput, also for a flag of TensorFlow Serving that can't be honoured."""
+    """The value of a setting. Raises InvalidInput, also for a flag of TensorFlow Serving that can't be honoured; warns
+    of one that is ignored.
+    """
     kind = kinds()[name]
     try:
         value = PARSERS.get(kind, kind)(text)
+    except InvalidInput as error:
+        raise InvalidInput(f"{shown}: {error}") from error
     except ValueError as error:
         raise InvalidInput(f"expected {WORDS.get(kind, kind.__name__)} as {shown}; got {text!r}") from error
     if name in REFUSED and value != REFUSED[name][0]:
         raise InvalidInput(f"{shown} can't be honoured: {REFUSED[name][1]}")
+    if name in IGNORED and value:
+        log.warning("%s is ignored: %s", shown, IGNORED[name])
     return value
 
 
@@ -80,7 +100,7 @@ def _flag(text: str) -> bool:
 
 
 def _path(text: str) -> Path | None:
-    return Path(text).expanduser() if text else None
+    return local_path(text).expanduser() if text else None
 
 
 PARSERS: dict[type, Callable[[str], Any]] = {bool: _flag, Path: _path}
