@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import Any, TypeAlias
 
-# TensorFlow ships no usable annotations for tensors; these names carry shape and dtype in docstrings.
+from numpy.typing import NDArray
+
+# Shapes and dtypes stand in docstrings. TensorFlow ships no usable annotations for tensors.
 Tensor: TypeAlias = Any
-Array: TypeAlias = Any
+Array: TypeAlias = NDArray[Any]

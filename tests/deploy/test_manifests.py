@@ -90,6 +90,24 @@ def test_probes_ask_paths_that_answer(document, arithmetic):
         assert {arithmetic.http(path).status for path in probes} == {200}
 
 
+@pytest.mark.parametrize("document", documents(*MANIFESTS, *KSERVE))
+def test_tensorflow_gets_as_many_threads_as_the_limit_has_cpus(document):
+    containers = [one for one in pod(document).get("containers", []) if "limits" in one.get("resources", {})]
+    assert containers or document["kind"] not in ("Deployment", "ServingRuntime")
+    for container in containers:
+        assert f"--tensorflow_intra_op_parallelism={container['resources']['limits']['cpu']}" in container["args"]
+
+
+def test_compose_mounts_a_folder_whatever_its_name():
+    """In the short form SOURCE:TARGET, Compose takes a source that begins with no . / or ~ for a volume's name."""
+    service = yaml.safe_load((DEPLOY / "docker" / "compose.yaml").read_text())["services"]["bert"]
+    (mount,) = service["volumes"]
+    assert (mount["type"], mount["target"], mount["read_only"]) == ("bind", "/models/bert", True)
+    assert mount["source"].endswith("/saved_model")
+    default = re.fullmatch(r"\$\{MODEL:-(.+)\}/saved_model", mount["source"])[1]
+    assert (DEPLOY / "docker" / default).resolve() == DEPLOY.parent / "my_model"
+
+
 def test_the_drain_fits_into_the_grace_period():
     document = next(yaml.safe_load_all((DEPLOY / "kubernetes" / "flowformers.yaml").read_text()))
     (container,) = pod(document)["containers"]

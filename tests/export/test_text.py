@@ -104,6 +104,21 @@ def test_ids_stay_the_default_unless_text_is_asked_to_be(saved, tmp_path, tokeni
     assert set(signature(tmp_path, "ids").structured_input_signature[1]) == ids
 
 
+def test_signatures_of_ones_own_stand_beside_those_for_text_and_never_under_the_same_name(graph, tmp_path):
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="text")])
+    def mine(text):
+        return {"length": tf.strings.length(text)}
+
+    given = {"saved_model": True, "tokenizer": graph, "examples": False, "default_signature": "text"}
+    model = classifier(num_hidden_layers=1)
+    with pytest.raises(InvalidInput, match="once; text is given in signatures="):
+        model.save_pretrained(tmp_path, signatures={"text": mine}, **given)
+    model.save_pretrained(tmp_path, signatures={"mine": mine}, **given)
+    assert set(tf.saved_model.load(str(tmp_path / "saved_model" / "1")).signatures) == {
+        *("mine", "text", "text_pair", "serving_default")
+    }
+
+
 def test_without_a_tokenizer_the_export_is_the_articles(tmp_path):
     classifier().save_pretrained(tmp_path, saved_model=True)
     assert set(tf.saved_model.load(str(tmp_path / "saved_model" / "1")).signatures) == {

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 
+import huggingface_hub
 import pytest
 
 import flowformers
 from flowformers.errors import ConfigError, InvalidInput, NotFound
+from flowformers.export import export_checkpoint
 from tests.conftest import tiny_config
 
 COMMIT = "0" * 40
@@ -19,7 +21,7 @@ def cache(tmp_path):
     repository = tmp_path / "models--owner--tiny"
     (repository / "refs").mkdir(parents=True)
     (repository / "refs" / "main").write_text(COMMIT)
-    model = flowformers.TFBertForSequenceClassification(tiny_config(num_labels=3))
+    model = flowformers.TFBertForSequenceClassification(tiny_config(num_labels=3, num_hidden_layers=1))
     model.save_pretrained(repository / "snapshots" / COMMIT, safe_serialization=True)
     return {"cache_dir": tmp_path, "local_files_only": True}
 
@@ -76,3 +78,16 @@ def test_a_config_file_may_hold_labels_and_their_number(tmp_path):
     assert labels() == labels(num_labels=2) == ["no", "yes"]
     assert labels(num_labels=3) == ["LABEL_0", "LABEL_1", "LABEL_2"]
     assert labels(id2label={0: "a", 1: "b", 2: "c"}) == ["a", "b", "c"]
+
+
+def test_a_slip_in_an_exports_task_is_told_before_anything_is_downloaded(cache, tmp_path):
+    with pytest.raises(InvalidInput, match=r"expected a task of .*sequence-classification"):
+        export_checkpoint("owner/none", tmp_path / "out", task="classify", **cache)
+
+
+def test_an_export_asks_the_hub_once(cache, tmp_path, monkeypatch):
+    """A branch may move between two questions."""
+    asked, download = [], huggingface_hub.snapshot_download
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", lambda *a, **k: asked.append(a) or download(*a, **k))
+    export_checkpoint("owner/tiny", tmp_path / "out", precision="bf16", **cache)
+    assert len(asked) == 1

@@ -9,7 +9,6 @@ import pytest
 import tensorflow as tf
 
 from flowformers.nn.parts import normal
-from flowformers.nn.sharing import Shared
 from tests.nn.test_packing import LENGTH, drawn, request
 
 
@@ -80,8 +79,8 @@ def test_gradients_are_those_of_the_graph(model, batch):
 
 
 def test_another_size_is_no_other_graph(model, monkeypatch):
-    traced, trace = [], Shared._trace
-    monkeypatch.setattr(Shared, "_trace", lambda *args: traced.append(1) or trace(*args))
+    traced, function = [], tf.function
+    monkeypatch.setattr(tf, "function", lambda *args, **kwargs: traced.append(1) or function(*args, **kwargs))
     for rows, length in ((2, 3), (3, 5), (4, 7), (5, LENGTH), (2, LENGTH)):
         model(np.ones((rows, length), np.int32))
     assert len(traced) == 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import operator
 import os
+import re
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -263,7 +264,7 @@ def test_parameters_that_cannot_work_say_why(tmp_path, text, fragment):  # proto
 
 
 def test_defaults_are_tensorflow_servings(tmp_path):  # protocol 15
-    (tmp_path / "p.txt").write_text("pad_variable_length_inputs: true")
+    (tmp_path / "p.txt").write_text('pad_variable_length_inputs: true thread_pool_name { value: "mine" }')
     found = read_parameters(tmp_path / "p.txt")
     assert (found.max_batch_size, found.batch_timeout_micros, found.max_enqueued_batches) == (1000, 0, 10)
 
@@ -291,6 +292,33 @@ def test_rows_of_different_length_in_one_request_are_answered_as_if_alone(saved)
                 np.testing.assert_allclose(pick(found), pick(alone["predictions"][0]), atol=1e-6, rtol=0)
         body = {"signature_name": "masked", "instances": [*named, {"input_ids": [1]}]}
         assert client.json("/v1/models/e:predict", body)[0] == 400
+
+
+@pytest.fixture(scope="module")
+def batched(tmp_path_factory):
+    """A client of Arithmetic with batching on."""
+    base = tmp_path_factory.mktemp("batched")
+    Arithmetic().save(base / "3")
+    with serve(base, model_name="math", enable_batching=True) as server:
+        yield Client(server.rest_port, server.grpc_port)
+
+
+@pytest.mark.parametrize(
+    ("rows", "element"),
+    [
+        ([1, {"x": 2}], 1),
+        ([{"x": 1}, [2]], 1),
+        ([{"x": 1}, {"x": [1]}, {"y": 2}], 2),
+        ([{"x": 1}, {"x": [1]}, {"x": 2, "y": 2}], 2),
+        ([{"x": 1}, {"x": [1]}, {"x": ["a"]}], 2),
+        ([1, [2], "a"], 2),
+    ],
+)
+def test_a_row_that_does_not_fit_is_named_as_without_batching(arithmetic, batched, rows, element):  # protocol 4, 9, 15
+    for client in (arithmetic, batched):
+        status, answer = client.json("/v1/models/math:predict", {"instances": rows})
+        assert status == 400
+    assert re.match(rf"Failed to process element: {element}\b", answer["error"]), answer
 
 
 def test_too_many_requests_are_answered_at_once_and_told_to_come_back(tmp_path):  # protocol 15

@@ -36,6 +36,10 @@ class Examples(tf.Module):
         return {"scores": self.x(inputs)[:, None]}
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="inputs")])
+    def doubles(self, inputs):
+        return {"scores": tf.cast(self.x(inputs)[:, None], tf.float64)}
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="inputs")])
     def echo(self, inputs):
         found = tf.io.parse_example(inputs, {"s": tf.io.FixedLenFeature([], tf.string)})["s"]
         return {"classes": found[:, None]}
@@ -52,6 +56,7 @@ def client(tmp_path_factory):
         "serving_default": "regress",
         "classify": "classify",
         "scores": "scores",
+        "doubles": "doubles",
         "echo": "echo",
         "square": "square",
     }
@@ -183,6 +188,7 @@ def test_a_mistake_in_multi_inference_has_its_code(client, made, code, fragment)
         ("Regress", "nope", None, "No signature was found with the name: nope"),
         ("Regress", "classify", None, "expected the outputs outputs"),
         ("Classify", "", None, "expected the outputs classes and/or scores"),
+        ("Classify", "doubles", None, "Expected output scores as float32 [1, classes]; got float64 [1, 1]"),
         ("Regress", "square", None, "Expected output outputs as float32 [1] or [1, 1]"),
         ("Regress", "", examples(example(x=1)), ""),
     ],

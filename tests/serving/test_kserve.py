@@ -7,6 +7,7 @@ import json
 import grpc
 import numpy as np
 import pytest
+import tensorflow as tf
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -14,6 +15,7 @@ from flowformers.errors import ServingError
 from flowformers.wire import open_inference
 from flowformers.wire.open_inference import DATATYPES, MESSAGES, SERVICE
 from flowformers.wire.stubs import stub_class
+from tests.serving.conftest import Client, serve
 
 HALF = {"inputs": [{"name": "x", "datatype": "FP32", "shape": [2], "data": [1, 3]}]}
 PAIR = {
@@ -79,6 +81,76 @@ def test_metadata_has_the_default_signature(arithmetic, ask):
     }
     found = ask("ModelMetadata", MESSAGES["ModelMetadataRequest"](name="math"))
     assert (list(found.versions), found.inputs[0].datatype, list(found.inputs[0].shape)) == (["3"], "FP32", [-1])
+
+
+class Rare(tf.Module):
+    """Tensors that JSON has no form for."""
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.bfloat16, name="x")])
+    def half(self, x):
+        return {"y": x / 2}
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.complex64, name="x")])
+    def turned(self, x):
+        return {"y": tf.cast(x, tf.complex128) * 1j}
+
+
+@pytest.fixture(scope="module")
+def rare(tmp_path_factory):
+    """A client of Rare's signatures as a model each, "half" and "turned"."""
+    folder, model = tmp_path_factory.mktemp("rare"), Rare()
+    configs = ""
+    for name in ("half", "turned"):
+        tf.saved_model.save(model, str(folder / name / "1"), signatures=getattr(model, name))
+        configs += f'config {{ name: "{name}" base_path: "{folder / name}" model_platform: "tensorflow" }}'
+    (folder / "models").write_text(f"model_config_list {{ {configs} }}")
+    with serve(None, model_config_file=folder / "models") as server:
+        yield Client(server.rest_port, server.grpc_port)
+
+
+@pytest.mark.parametrize(
+    ("model", "kinds"), [("half", ("BF16", "BF16")), ("turned", ("DT_COMPLEX64", "DT_COMPLEX128"))]
+)
+def test_metadata_names_every_type(rare, model, kinds):
+    status, about = rare.json(f"/v2/models/{model}")
+    assert status == 200
+    assert (about["inputs"][0]["datatype"], about["outputs"][0]["datatype"]) == kinds
+    with rare.channel() as channel:
+        found = stub_class(SERVICE)(channel).ModelMetadata(MESSAGES["ModelMetadataRequest"](name=model), timeout=30)
+    assert found.inputs[0].datatype == kinds[0]
+
+
+def test_bfloat16_travels_as_bytes(rare):
+    raw = np.array([1, 3], tf.bfloat16.as_numpy_dtype).tobytes()
+    asked = MESSAGES["ModelInferRequest"](model_name="half", raw_input_contents=[raw])
+    asked.inputs.add(name="x", datatype="BF16", shape=[2])
+    with rare.channel() as channel:
+        answer = stub_class(SERVICE)(channel).ModelInfer(asked, timeout=30)
+    assert answer.outputs[0].datatype == "BF16"
+    assert np.frombuffer(answer.raw_output_contents[0], tf.bfloat16.as_numpy_dtype).tolist() == [0.5, 1.5]
+    one = {"name": "x", "datatype": "BF16", "shape": [2]}
+    refused = rare.json("/v2/models/half/infer", {"inputs": [one | {"data": [1, 3]}]})
+    assert refused == (400, {"error": "input 'x': BF16 has no JSON form; send its bytes behind the JSON"})
+    text = json.dumps({"inputs": [one | {"parameters": {"binary_data_size": 4}}]}).encode()
+    headers = {"Inference-Header-Content-Length": str(len(text))}
+    assert rare.json("/v2/models/half/infer", text + raw, headers) == (
+        400,
+        {"error": "output 'y': BF16 has no JSON form; ask for binary_data"},
+    )
+
+
+def test_null_means_not_given(arithmetic):
+    nothing = {"parameters": None, "outputs": None, "id": None}
+    one = HALF["inputs"][0] | {"parameters": None}
+    expected = arithmetic.json("/v2/models/math/infer", HALF)
+    assert arithmetic.json("/v2/models/math/infer", nothing | {"inputs": [one]}) == expected
+    unnamed = HALF | {"parameters": {"signature_name": None}, "outputs": [{"name": "y", "parameters": None}]}
+    assert arithmetic.json("/v2/models/math/infer", unnamed) == expected
+    raw = np.float32([1, 3]).tobytes()
+    behind = one | {"data": None, "parameters": {"binary_data_size": 8}}
+    text = json.dumps({"inputs": [behind]}).encode()
+    headers = {"Inference-Header-Content-Length": str(len(text))}
+    assert arithmetic.json("/v2/models/math/infer", text + raw, headers) == expected
 
 
 def test_inference_in_json(arithmetic):
@@ -162,6 +234,7 @@ def test_raw_contents_are_answered_with_raw_contents(ask):
         ("models/math/infer", b"", 400, "the body is not JSON"),
         ("models/math/infer", b"\xff", 400, "the body is not JSON"),
         ("models/math/infer", b"[" * 100_000, 400, "nested too deeply"),
+        ("models/math/infer", rb'{"inputs": [{"data": ["\udc80"]}]}', 400, "a surrogate without its partner"),
         ("models/math/infer", [], 400, "expected a JSON object; got list"),
         ("models/math/infer", {}, 400, "expected 'inputs' as an array"),
         ("models/math/infer", {"inputs": [3]}, 400, "expected 'inputs' as an array of objects"),

@@ -74,6 +74,10 @@ def test_a_single_text_is_a_list_of_one(encoder):
     assert embed(encoder, "abc") == embed(encoder, ["abc"])
 
 
+def test_null_means_not_given(encoder):
+    assert embed(encoder, "abc", encoding_format=None, dimensions=None, user=None) == embed(encoder, "abc")
+
+
 def test_base64_holds_the_same_float32(encoder):
     _, plain = embed(encoder, ["abcd", "e"])
     _, packed = embed(encoder, ["abcd", "e"], encoding_format="base64")

@@ -278,7 +278,12 @@ def test_a_number_too_precise_or_too_big_for_float32_is_rounded():  # protocol 5
 
 @pytest.mark.parametrize("token", ["1e309", "-1e309", "1" + "0" * 400, "1" + "0" * 5000])
 def test_a_number_above_the_range_of_a_double_is_an_error(token):  # protocol 5
-    assert refusal(f'{{"inputs": [{token}]}}'.encode(), x="float64").kind is Kind.INVALID_ARGUMENT
+    for body in ('{"inputs": [%s]}', '{"ignored": [{"a": %s}], "inputs": [1]}', '{"inputs": {"x": 1, "y": %s}}'):
+        assert refusal((body % token).encode(), x="float64").kind is Kind.INVALID_ARGUMENT
+
+
+def test_infinity_and_huge_whole_numbers_may_be_ignored():  # protocol 5
+    assert tensors(b'{"ignored": [Infinity, -Inf, NaN, 1%s], "inputs": 1}' % (b"0" * 308), **X)["x"] == 1
 
 
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16", "uint16", "complex64"])
@@ -325,13 +330,18 @@ def test_a_base64_object_without_a_string_is_refused(value):  # protocol 5
     assert "not formatted correctly for base64 data" in str(refusal({"inputs": [value]}, x="object"))
 
 
-@pytest.mark.parametrize("escape", ["\\ud800", "a\\udbff b", "\\ud83d\\u0041"])
-def test_a_high_surrogate_without_its_partner_is_refused(escape):  # protocol 5
-    assert refusal(f'{{"inputs": "{escape}"}}'.encode(), x="object").kind is Kind.INVALID_ARGUMENT
+@pytest.mark.parametrize("escape", ["\\ud800", "a\\uDBFF b", "\\ud83d\\u0041", "\\udc80", "\\\\\\uDCff", "\\udfff"])
+@pytest.mark.parametrize("body", ['{"inputs": "%s"}', '{"inputs": "\xff%s"}', '{"inputs": "a", "ignored": ["%s"]}'])
+def test_a_surrogate_without_its_partner_is_refused(body, escape):  # protocol 5
+    error = refusal((body % escape).encode("latin-1"), x="object")
+    assert (error.kind, "surrogate without its partner" in str(error)) == (Kind.INVALID_ARGUMENT, True)
 
 
-def test_a_pair_of_surrogates_is_one_letter():  # protocol 5
-    assert tensors(rb'{"inputs": "\ud83d\ude00"}', x="object")["x"].item() == "😀".encode()
+@pytest.mark.parametrize(
+    ("text", "value"), [(rb"\ud83d\ude00\uD83D\uDE00", "😀😀".encode()), (rb"\\ud800 \\\\udc80", rb"\ud800 \\udc80")]
+)
+def test_a_pair_of_surrogates_is_one_letter_and_an_escaped_backslash_begins_none(text, value):  # protocol 5
+    assert tensors(b'{"inputs": "%s"} "\\ud800"' % text, x="object")["x"].item() == value
 
 
 # What an answer says

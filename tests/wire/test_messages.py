@@ -8,6 +8,7 @@ import sys
 import grpc
 import numpy as np
 import pytest
+from google.protobuf import text_format
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
@@ -90,3 +91,72 @@ def test_any_bytes_that_parse_as_a_tensor_are_an_array_or_an_error(content):
         kind = None
         assert list(array.shape) == [dim.size for dim in proto.tensor_shape.dim]
     assert kind in (None, Kind.INVALID_ARGUMENT)
+
+
+FLOATS, STRINGS = "dtype: DT_FLOAT tensor_shape { %s } %s", "dtype: DT_STRING tensor_shape { %s } %s"
+PAIR, NONE = "dim { size: 2 }", "dim { size: 0 }"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        FLOATS % (PAIR, "float_val: [1, 2, 3]"),
+        FLOATS % ("", "float_val: [1, 2, 3]"),
+        FLOATS % (PAIR, f"float_val: {list(range(20))}"),
+        FLOATS % (PAIR, ""),
+        FLOATS % (PAIR, "int_val: 7"),
+        FLOATS % ("dim { size: 3 } dim { size: 2 }", "float_val: [1, 2]"),
+        FLOATS % (NONE, "float_val: [1, 2]"),
+        FLOATS % (NONE, 'tensor_content: "odd"'),
+        FLOATS % (PAIR, 'tensor_content: "1234"'),
+        STRINGS % (PAIR, ""),
+        STRINGS % (PAIR, 'string_val: ["a", "b", "c"]'),
+        STRINGS % ("dim { size: 3 }", 'string_val: ["a", "b"]'),
+        STRINGS % (NONE, 'string_val: "a"'),
+        STRINGS % (PAIR, r'tensor_content: "\001\002abb"'),
+        STRINGS % (PAIR, r'tensor_content: "\200\001\000%s"' % ("a" * 128)),
+        STRINGS % (PAIR, r'tensor_content: "\001\002abb" string_val: "c"'),
+        STRINGS % (PAIR, r'tensor_content: "\001\002abbb"'),
+        STRINGS % (PAIR, r'tensor_content: "\001\002ab"'),
+        STRINGS % (PAIR, r'tensor_content: "\001\377"'),
+        STRINGS % (PAIR, r'tensor_content: "\377\377\377\377\377\377"'),
+        "dtype: DT_COMPLEX64 tensor_shape { dim { size: 2 } } scomplex_val: [1, 2, 3]",
+        "dtype: DT_COMPLEX64 tensor_shape { dim { size: 2 } } scomplex_val: 1",
+        "dtype: DT_HALF tensor_shape { dim { size: 1 } } half_val: [15360, 2]",
+        "dtype: DT_BFLOAT16 tensor_shape { dim { size: 2 } } half_val: 16256",
+    ],
+)
+def test_a_message_is_the_tensor_that_tensorflow_reads(text):  # protocol 10
+    import tensorflow as tf
+
+    proto = text_format.Parse(text, TensorProto())
+    try:
+        expected = tf.io.parse_tensor(proto.SerializeToString(), tf.as_dtype(proto.dtype)).numpy()
+    except tf.errors.InvalidArgumentError:
+        with pytest.raises(ServingError, match=r"tensor parsing error: x: .* bytes of tensor_content"):
+            to_array(proto, "x")
+        return
+    found = to_array(proto, "x")
+    assert (found.dtype, found.shape, found.tolist()) == (expected.dtype, expected.shape, expected.tolist())
+
+
+def repeated(dtype, size, **values):
+    proto = TensorProto(dtype=dtype, **values)
+    proto.tensor_shape.dim.add().size = size
+    return proto
+
+
+@pytest.mark.parametrize("count", [1, 2, 20])
+def test_values_repeat_for_an_image_but_not_for_gigabytes(count):
+    image = to_array(repeated(1, 3 * 2**20, float_val=[7] * count), "x")
+    assert (image.shape, image.min(), image.max()) == ((3 * 2**20,), 7, 7)
+    with pytest.raises(ServingError, match=f"{count} values for 1073741824 elements.*send every value"):
+        to_array(repeated(1, 2**30, float_val=[7] * count), "x")
+
+
+def test_a_long_string_repeats_for_no_gigabytes():
+    assert to_array(repeated(7, 1000, string_val=[b"a" * 1000]), "x").tolist() == [b"a" * 1000] * 1000
+    with pytest.raises(ServingError, match="send every value"):
+        to_array(repeated(7, 2**20, string_val=[b"a" * 1000]), "x")
+    with pytest.raises(ServingError, match="tensor_content"):
+        to_array(repeated(7, 2**50, tensor_content=b"a"), "x")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import grpc
+import numpy as np
 
 from flowformers.client.arrays import as_text
 from flowformers.client.calls import (
@@ -158,8 +159,6 @@ def _tensors(infos: Any) -> dict[str, TensorInfo]:
 
 
 def _dtype(number: int) -> str:
-    import numpy as np
-
     _, dtype, _ = DTYPES.get(number, ("", "", ""))
     return STRING if dtype == "O" else np.dtype(dtype).name if dtype else f"DataType {number}"
 

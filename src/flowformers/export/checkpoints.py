@@ -13,6 +13,8 @@ from flowformers.export.graph import DEFAULT, Graph
 from flowformers.export.precision import measure, write_report
 from flowformers.export.text import check_text_form
 from flowformers.models import class_of
+from flowformers.models.auto import class_of_task
+from flowformers.models.loading import folder_of
 from flowformers.text import AutoTokenizer, TFTokenizer
 
 log = logging.getLogger("flowformers")
@@ -45,12 +47,15 @@ def export_checkpoint(
     the versions.
     """
     if min_serving is not None:
-        parse_release(min_serving)  # a slip here should not cost the time to load a model
-    model = class_of(source, task, **options).from_pretrained(source, precision=precision, **options)
+        parse_release(min_serving)  # a slip here or in the task should not cost the time to load a model
+    if task is not None:
+        class_of_task(task)
+    folder = folder_of(source, options)  # once: model and tokenizer are of one commit, though a branch may move
+    model = class_of(folder, task).from_pretrained(folder, precision=precision, **options)
     tokenizer = (
-        None if text is False else _tokenizer(model, source, options, text_options, required=bool(text or text_options))
+        None if text is False else _tokenizer(model, folder, options, text_options, required=bool(text or text_options))
     )
-    report = None if precision == "fp32" and calibrate is None else _measured(model, source, calibrate, options)
+    report = None if precision == "fp32" and calibrate is None else _measured(model, folder, calibrate, options)
     model.save_pretrained(
         out,
         saved_model=True,
@@ -67,10 +72,10 @@ def export_checkpoint(
     return out / "saved_model"
 
 
-def _measured(model: Any, source: str, calibrate: Path | None, options: dict[str, Any]) -> dict[str, Any] | None:
+def _measured(model: Any, folder: Path, calibrate: Path | None, options: dict[str, Any]) -> dict[str, Any] | None:
     """What the precision changes; None where there is no tokenizer for a text and none was asked for."""
     try:
-        return measure(model, source, calibrate, options)
+        return measure(model, folder, calibrate, options)
     except NotFound as error:
         if calibrate is not None:
             raise
@@ -79,11 +84,11 @@ def _measured(model: Any, source: str, calibrate: Path | None, options: dict[str
 
 
 def _tokenizer(
-    model: Any, source: str, options: dict[str, Any], text_options: Mapping[str, Any] | None, *, required: bool
+    model: Any, folder: Path, options: dict[str, Any], text_options: Mapping[str, Any] | None, *, required: bool
 ) -> Any:
     """The checkpoint's tokenizer, if a text signature can be made with it."""
     try:
-        graph = TFTokenizer(AutoTokenizer.from_pretrained(source, **options))
+        graph = TFTokenizer(AutoTokenizer.from_pretrained(folder, **options))
         check_text_form(model, graph, text_options)
         return graph
     except FlowformersError as error:

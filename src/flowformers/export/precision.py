@@ -33,14 +33,14 @@ TEXTS = (
 )
 
 
-def measure(model: Any, source: str, calibrate: Path | None, options: Mapping[str, Any]) -> dict[str, Any]:
+def measure(model: Any, folder: Path, calibrate: Path | None, options: Mapping[str, Any]) -> dict[str, Any]:
     """The differences between the model's answers and those of the same weights in fp32, output by output.
 
     Texts and labels are those of `calibrate`, or a few of ours without labels. Accuracy is given where there are labels
     and the model is a classifier. Raises InvalidInput for a file without texts or with labels that config.json has not.
     """
     texts, labels = read_texts(calibrate) if calibrate else (list(TEXTS), [])
-    tokenizer = AutoTokenizer.from_pretrained(source, **options)
+    tokenizer = AutoTokenizer.from_pretrained(folder, **options)
     lowered = _answers(model, tokenizer, texts)
     with as_fp32(model):
         exact = _answers(model, tokenizer, texts)
@@ -120,7 +120,8 @@ def _axes(model: Any) -> dict[str, Axes]:
     """By output, what grows with the request: sizes alone can't tell, as there may be as many labels as tokens."""
 
     def shapes(rows: int, length: int) -> dict[str, Sequence[int]]:
-        inputs = {name: tf.ones([rows, length], tf.int32) for name in model.serving_inputs}
+        # Zeros: there may be one type of tokens only.
+        inputs = {name: tf.fill([rows, length], int(name == "attention_mask")) for name in model.serving_inputs}
         return {name: value.shape for name, value in model.serving(inputs).items()}
 
     small, large = shapes(1, 2), shapes(2, 4)

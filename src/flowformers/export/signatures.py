@@ -27,11 +27,11 @@ def signatures_of(
 ) -> Signatures:
     """Signature name -> concrete function.
 
-    In this order: what the caller gives (one function or a dict); the model's own `serving` where a subclass decorated
-    it with @tf.function(input_signature=...); else model.input_signature as serving_default with an int64 twin. With a
-    tokenizer also the text signatures; default_signature "text" makes serving_default the one that takes text, and
-    that of ids `ids`. examples adds a signature that takes tf.Examples to a classifier; None does where there is one
-    that takes text. text_options: see text_signatures.
+    Of ids the first of these: what the caller gives (one function or a dict); the model's own `serving` where a
+    subclass decorated it with @tf.function(input_signature=...); model.input_signature as serving_default with an int64
+    twin. With a tokenizer also the text signatures; default_signature "text" makes serving_default the one that takes
+    text, and that of ids `ids`. examples adds a signature that takes tf.Examples to a classifier; None does where there
+    is one that takes text. text_options: see text_signatures. Raises InvalidInput where a name is given twice.
     """
     if default_signature not in ("ids", "text"):
         raise InvalidInput(f"expected a default_signature of ids or text; got {default_signature!r}")
@@ -44,12 +44,24 @@ def signatures_of(
     functions = _id_signatures(model, given)
     graph = None if tokenizer is None else checked(model, tokenizer)
     if graph is not None:
-        functions |= text_signatures(model, graph, text_options)
+        functions = _joined(functions, text_signatures(model, graph, text_options))
     if examples or (examples is None and graph is not None):
-        functions |= example_signatures(model, functions, graph)
+        functions = _joined(functions, example_signatures(model, functions, graph))
     if default_signature == "text":
-        functions["ids"], functions["serving_default"] = functions["serving_default"], functions["text"]
+        if "serving_default" in functions:
+            functions = _joined(functions, {"ids": functions["serving_default"]})
+        functions["serving_default"] = functions["text"]
     return functions
+
+
+def _joined(functions: Signatures, more: Signatures) -> Signatures:
+    twice = [name for name in more if name in functions]
+    if twice:
+        raise InvalidInput(
+            f"expected each signature once; {', '.join(twice)} is given in signatures= and made for the tokenizer or "
+            "examples. Give yours another name, or leave tokenizer and examples out"
+        )
+    return functions | more
 
 
 def _id_signatures(model: Any, given: Any) -> Signatures:

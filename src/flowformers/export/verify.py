@@ -68,8 +68,8 @@ def _numbers(values: Array) -> Array:
     """Where there are sums that may be rounded: not integers, strings, NaN, infinity, or a mask's lowest number."""
     if not np.issubdtype(values.dtype, np.floating):
         return np.zeros(values.shape, bool)
-    return np.abs(values) < np.finfo(values.dtype).max / 2
+    return np.asarray(np.abs(values) < np.finfo(values.dtype).max / 2)
 
 
 def _is_nan(values: Array) -> Array:
-    return values != values  # of any dtype, strings too
+    return np.asarray(values != values)  # of any dtype, strings too

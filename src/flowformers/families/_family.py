@@ -15,7 +15,7 @@ from flowformers.nn.encoder import EncoderSpec
 IDS = ("input_ids", "attention_mask", "token_type_ids", "position_ids", "head_mask", "inputs_embeds")
 DECODER = ("encoder_hidden_states", "encoder_attention_mask", "past_key_values", "use_cache")
 
-# Our module path -> Hugging Face's, for the encoder that BERT, RoBERTa and ELECTRA share. Read in both directions.
+# Our module path -> Hugging Face's, for the encoder that BERT, RoBERTa and ELECTRA share.
 BERT_NAMES: Mapping[str, str] = MappingProxyType(
     {
         "embeddings.word_embeddings": "embeddings.word_embeddings",
@@ -39,9 +39,11 @@ BERT_NAMES: Mapping[str, str] = MappingProxyType(
 class Family:
     """One architecture.
 
-    stem: as in public class names ("Bert"). prefix: of tensor names in a checkpoint. arguments: the tensor arguments
-    of call() in positional order. signature: the inputs of the default serving signature. names: our module path ->
-    the checkpoint's. heads: public class suffix -> head. base_arguments: what the base model's call() has beyond.
+    stem: as in public class names ("Bert"). prefix: of tensor names in a checkpoint. defaults: every field of
+    config.json. encoder: the encoder's numbers from a config. names: our module path -> the checkpoint's. heads: public
+    class suffix -> head. arguments: the tensor arguments of call() in positional order. signature: the inputs of the
+    default serving signature. decoder_arguments: what call() takes behind them for heads that transformers also ran as
+    decoders. attribute_map: the field's usual name for a config field -> this family's.
     """
 
     model_type: str

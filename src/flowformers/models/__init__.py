@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import keras
+
 from flowformers.families import PretrainedConfig, families
 from flowformers.models.auto import AUTO_CLASSES, AutoConfig, architecture, class_of
 from flowformers.models.base import TFPreTrainedModel
@@ -21,6 +23,9 @@ __all__ = [
     "class_of",
     "public",
 ]
+
+if keras.config.backend() != "tensorflow":
+    raise ImportError("flowformers needs Keras on TensorFlow: unset KERAS_BACKEND or set it to 'tensorflow'")
 
 
 def public() -> dict[str, Any]:

@@ -6,12 +6,11 @@ import re
 from pathlib import Path
 from typing import Any, ClassVar
 
-from flowformers import checkpoint
 from flowformers.errors import InvalidInput
 from flowformers.families import PretrainedConfig, families, family_of
 from flowformers.families._config import read_config
-from flowformers.hub import taken_from
 from flowformers.models.classes import class_for, classes
+from flowformers.models.loading import folder_of
 from flowformers.models.sentence import TFSentenceEncoder, is_sentence_encoder
 
 TASKS = (
@@ -35,8 +34,7 @@ class AutoConfig:
     @staticmethod
     def from_pretrained(name_or_path: str | Path, **kwargs: Any) -> PretrainedConfig:
         """Read a checkpoint's config.json; keywords that are none of the Hub's change fields. Raises UnknownFamily."""
-        hub = taken_from(kwargs)
-        fields = read_config(checkpoint.resolve(name_or_path, **hub))
+        fields = read_config(folder_of(name_or_path, kwargs))
         return family_of(fields.get("model_type")).config_class.from_dict(fields, **kwargs)
 
 
@@ -71,7 +69,7 @@ class AutoModel:
 
 
 def _model_type(name_or_path: str | Path, kwargs: dict[str, Any]) -> object:
-    return read_config(checkpoint.resolve(name_or_path, **taken_from(dict(kwargs)))).get("model_type")
+    return read_config(folder_of(name_or_path, dict(kwargs))).get("model_type")
 
 
 AUTO_CLASSES = {
@@ -79,18 +77,23 @@ AUTO_CLASSES = {
 }
 
 
-def class_of(folder: str | Path, task: str | None = None, **hub: Any) -> Any:
+def class_of(name_or_path: str | Path, task: str | None = None, **hub: Any) -> Any:
     """The class for a checkpoint: of a task ("sequence-classification"), or what the folder says it is.
 
     Without a task: TFSentenceEncoder where sentence-transformers' modules.json has a pooling, else the class that
     config.json names.
     """
     if task is not None:
-        if task not in BY_TASK:
-            raise InvalidInput(f"expected a task of {', '.join(sorted(BY_TASK))}; got {task!r}")
-        return BY_TASK[task]
-    place = checkpoint.resolve(str(folder), **hub)
-    return TFSentenceEncoder if is_sentence_encoder(place) else architecture(AutoConfig.from_pretrained(place))
+        return class_of_task(task)
+    folder = folder_of(name_or_path, hub)
+    return TFSentenceEncoder if is_sentence_encoder(folder) else architecture(AutoConfig.from_pretrained(folder))
+
+
+def class_of_task(task: str) -> Any:
+    """The Auto class. Raises InvalidInput."""
+    if task not in BY_TASK:
+        raise InvalidInput(f"expected a task of {', '.join(sorted(BY_TASK))}; got {task!r}")
+    return BY_TASK[task]
 
 
 def _dashed(auto: str) -> str:

@@ -19,7 +19,10 @@ from flowformers.types import Tensor
 
 @dataclass(frozen=True)
 class Request:
-    """How to run: collect every layer's states and weights, in training, with a loss that sees padded positions."""
+    """How to run: collect every layer's states and weights, in training, with a loss that sees padded positions.
+
+    dtype: the TensorFlow dtype of embeddings and head, the model's compute dtype.
+    """
 
     collect: bool
     training: bool

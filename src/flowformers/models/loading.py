@@ -54,6 +54,11 @@ def from_pretrained(
     return (model, info) if output_loading_info else model
 
 
+def folder_of(name_or_path: str | Path, keywords: dict[str, Any]) -> Path:
+    """The folder of a checkpoint or Hub id; the Hub's keywords are taken out of those of the call."""
+    return checkpoint.resolve(name_or_path, **taken_from(keywords))
+
+
 def _config(
     cls: Any, folder: Path, config: PretrainedConfig | None, kwargs: dict[str, Any]
 ) -> tuple[PretrainedConfig, dict[str, Any]]:

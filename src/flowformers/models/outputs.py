@@ -6,7 +6,6 @@ from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, ClassVar, NoReturn
 
-import keras
 import optree
 
 _STATES = ("hidden_states", "attentions")
@@ -87,8 +86,5 @@ def _register(cls: type[ModelOutput]) -> None:
 
     optree.register_pytree_node(cls, lambda output: (tuple(output.values()), tuple(output)), rebuild, namespace="keras")
 
-
-if keras.config.backend() != "tensorflow":
-    raise ImportError("flowformers needs Keras on TensorFlow: unset KERAS_BACKEND or set it to 'tensorflow'")
 
 OUTPUTS: Mapping[str, type[ModelOutput]] = {name: _output_class(name, fields) for name, fields in FIELDS.items()}

@@ -14,8 +14,8 @@ import tensorflow as tf
 from flowformers import checkpoint
 from flowformers.errors import CheckpointError, ConfigError, InvalidInput, NotFound
 from flowformers.heads.sentence import Normalize, Pooling, Projection
-from flowformers.hub import taken_from
 from flowformers.models.fitting import forget_traced
+from flowformers.models.loading import folder_of
 from flowformers.models.saving import SavedModelOptions, check_options
 from flowformers.text import AutoTokenizer
 from flowformers.types import Array, Tensor
@@ -140,7 +140,7 @@ class TFSentenceEncoder(keras.Model):  # type: ignore[misc]
     @classmethod
     def from_pretrained(cls, name_or_path: str | Path, **kwargs: Any) -> Self:
         """Read a sentence-transformers folder or Hub id. Raises NotFound, ConfigError, or CheckpointError."""
-        folder = checkpoint.resolve(name_or_path, **taken_from(kwargs))
+        folder = folder_of(name_or_path, kwargs)
         entries = read_modules(folder)
         kinds = [kind for kind, _ in entries]
         if kinds[:2] != ["Transformer", "Pooling"] or any(kind not in STEPS for kind in kinds[2:]):

@@ -91,7 +91,7 @@ class Part(keras.layers.Layer):  # type: ignore[misc]
 
 def as_array(variable: Any, dtype: Any = None) -> Array:
     """A variable's value, of its own dtype or the one given."""
-    value = variable.numpy()
+    value: Array = variable.numpy()
     return value if dtype is None else value.astype(tf.as_dtype(dtype).as_numpy_dtype)
 
 

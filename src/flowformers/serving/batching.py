@@ -15,7 +15,6 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
-from tensorflow.python.ops.gen_batch_ops import batch_function
 
 from flowformers.errors import Kind, ServingError
 from flowformers.serving import metrics
@@ -106,7 +105,7 @@ class Batcher:
         with graph.as_default(), graph.device(None):
             inner = as_function(graph, *names, padding)
             placeholders = [tf.compat.v1.placeholder(spec.dtype, name="batching/input") for spec in inner.inputs_fed]
-            results = batch_function(
+            results = tf.raw_ops.BatchFunction(
                 in_tensors=placeholders,
                 captured_tensors=inner.captured,
                 f=inner.function,
@@ -115,7 +114,7 @@ class Batcher:
                 batching_queue=f"{len(self._queues)}",
                 **_attributes(self._parameters),
             )
-        self._session._extend_graph()
+        self._session._extend_graph()  # private: runs.py goes past Session.run, which would do it
         return Queue(self._runs, names[0], [p.name for p in placeholders], [r.name for r in results], padding)
 
 

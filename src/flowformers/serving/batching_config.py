@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,6 @@ class BatchingParameters:
     batch_timeout_micros: int = 0
     max_enqueued_batches: int = 10
     num_batch_threads: int = os.cpu_count() or 1
-    thread_pool_name: str = "model_server_batch_threads"
     allowed_batch_sizes: tuple[int, ...] = ()
     enable_large_batch_splitting: bool = False
     max_execution_batch_size: int = 0
@@ -51,17 +50,20 @@ class BatchingParameters:
 
 
 def read_parameters(path: Path) -> BatchingParameters:
-    """A BatchingParameters message in text form; pad_variable_length_inputs is read and needs nothing: see batching.
+    """A BatchingParameters message in text form.
+
+    pad_variable_length_inputs needs nothing here (see batching), and thread_pool_name has no metric to be a label of.
 
     Raises NotFound, and InvalidInput where it can't be understood.
     """
     from flowformers.wire.session_bundle_config_pb2 import BatchingParameters as Message
 
     message = read_text_proto(path, Message())
-    given: dict[str, Any] = {"thread_pool_name": "batch_threads"}
+    known = {field.name for field in fields(BatchingParameters)}
+    given: dict[str, Any] = {}
     for field in message.DESCRIPTOR.fields:
-        if field.message_type is not None and message.HasField(field.name):  # scalars come in wrappers
-            given[field.name] = getattr(message, field.name).value
+        if field.message_type is not None and field.name in known and message.HasField(field.name):
+            given[field.name] = getattr(message, field.name).value  # scalars come in wrappers
     return BatchingParameters(**given, allowed_batch_sizes=tuple(message.allowed_batch_sizes))
 
 
@@ -70,6 +72,11 @@ def parameters_for(folder: Path, settings: Settings) -> BatchingParameters | Non
     if settings.enable_per_model_batching_parameters:
         own = folder / PER_MODEL
         return read_parameters(own) if own.is_file() else None
+    return _shared(settings)
+
+
+def _shared(settings: Settings) -> BatchingParameters | None:
+    """What holds for all models; None where they are not joined."""
     if not settings.enable_batching:
         return None
     file = settings.batching_parameters_file
@@ -86,8 +93,6 @@ def run_threads(settings: Settings, in_graph: int) -> int:
         return given
     if settings.enable_per_model_batching_parameters:
         return MOST_RUN_THREADS
-    rows = in_graph
-    if settings.enable_batching:
-        file = settings.batching_parameters_file
-        rows = max(rows, (read_parameters(file) if file else BatchingParameters()).max_batch_size)
+    shared = _shared(settings)
+    rows = max(in_graph, shared.max_batch_size if shared else 0)
     return max(4 * (os.cpu_count() or 1), min(2 * rows, MOST_RUN_THREADS))

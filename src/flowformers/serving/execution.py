@@ -16,6 +16,7 @@ from flowformers.serving import calls, metrics
 
 Result = TypeVar("Result")
 RESTLESS = 0.8  # the share of its time that the event loop computes where requests wait
+INLINE_BYTES = 64 * 2**10  # of a larger request, reading alone takes too long for the event loop
 FADING = 0.9  # weight of what was before, at each request
 
 

@@ -17,7 +17,7 @@ from starlette.routing import Route
 from flowformers.errors import FlowformersError, Kind, ServingError
 from flowformers.serving import calls
 from flowformers.serving.calls import Call
-from flowformers.serving.execution import Execution
+from flowformers.serving.execution import INLINE_BYTES, Execution
 from flowformers.serving.pace import NotShort, patience
 from flowformers.serving.rest import Headers, Request, Response, deadline_in
 from flowformers.serving.security import NO_KEY, ApiKeys
@@ -25,7 +25,6 @@ from flowformers.serving.settings import Settings
 from flowformers.wire.codes import kind_of_http
 
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS"})
-INLINE_BYTES = 64 * 2**10
 CORS: Headers = [
     (b"access-control-allow-origin", b"*"),
     (b"access-control-allow-methods", b"POST, GET"),

@@ -19,7 +19,7 @@ from flowformers.errors import FlowformersError, Kind, ServingError
 from flowformers.serving import calls, metrics
 from flowformers.serving.calls import Call
 from flowformers.serving.dataplane import NO_LIMITS, Dataplane, Limits, Target, Task
-from flowformers.serving.execution import Execution
+from flowformers.serving.execution import INLINE_BYTES, Execution
 from flowformers.serving.inference import Classes, Values
 from flowformers.serving.pace import NotShort, patience
 from flowformers.wire import (
@@ -39,7 +39,6 @@ from flowformers.wire.tensors import to_array, write_proto
 log = logging.getLogger("flowformers.serving")
 BY_NUMBER = {code.value[0]: code for code in grpc.StatusCode}
 TEXT_LIMIT = 1024
-INLINE_BYTES = 64 * 2**10
 PredictResponse = predict_pb2.PredictResponse
 Work = Callable[[Any, Limits], Any]
 Run = Callable[[Callable[[], Any]], Awaitable[Any]]

@@ -1,4 +1,10 @@
-"""uvicorn with limits on what a connection may do before its request is whole."""
+"""uvicorn with limits on what a connection may do before its request is whole.
+
+uvicorn has no hook for that, so its protocol is subclassed. Relied on, and held by a test: the callbacks of asyncio and
+of httptools (on_message_begin, on_headers_complete, on_message_complete) are its methods, _start_asgi_task begins a
+request and _unset_keepalive_if_required its end of idleness; loop, transport, parser, url, headers, scope, cycle and
+server_state are attributes; Config takes the class as `http`; Server installs its signal handlers in capture_signals.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +19,7 @@ from typing import Any
 
 import httptools
 import uvicorn
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from flowformers.errors import InvalidInput
 from flowformers.serving.security import http_context, read_tls
@@ -136,7 +142,7 @@ class GuardedProtocol(HttpToolsProtocol):
         page = b"<html><head><title>%d</title></head><body><h1>%s</h1></body></html>\n" % (status, text)
         headers = [(b"content-type", b"text/html"), (b"content-length", b"%d" % len(page)), (b"connection", b"close")]
         lines = [b"%s: %s\r\n" % header for header in (*self.server_state.default_headers, *headers)]
-        self.transport.write(b"".join([STATUS_LINE[status], *lines, b"\r\n", page]))
+        self.transport.write(b"".join([b"HTTP/1.1 %d %s\r\n" % (status, text), *lines, b"\r\n", page]))
         self.transport.close()
 
     def on_message_begin(self) -> None:

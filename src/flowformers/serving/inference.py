@@ -13,6 +13,7 @@ from flowformers.types import Array
 
 CLASSIFY, REGRESS = "tensorflow/serving/classify", "tensorflow/serving/regress"
 INPUTS, CLASSES, SCORES, OUTPUTS = "inputs", "classes", "scores", "outputs"
+DTYPES = {CLASSES: np.dtype(object), SCORES: np.dtype(np.float32)}
 
 
 @dataclass(frozen=True)
@@ -88,8 +89,7 @@ def result(plan: Plan, outputs: Mapping[str, Array], count: int) -> Classes | Va
     if plan.method_name == REGRESS:
         return _values(found[OUTPUTS], count)
     for name, array in found.items():
-        kind = "O" if name == CLASSES else "f"
-        if array.ndim != 2 or len(array) != count or array.dtype.kind != kind:
+        if array.ndim != 2 or len(array) != count or array.dtype != DTYPES[name]:
             expected = f"{'strings' if name == CLASSES else 'float32'} [{count}, classes]"
             raise _wrong(name, expected, array)
     shape = next(iter(found.values())).shape

@@ -11,6 +11,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import unquote
 
+import numpy as np
+
 import flowformers
 from flowformers.errors import FlowformersError, Kind, ServingError
 from flowformers.serving.dataplane import Dataplane, Limits, Target
@@ -19,7 +21,7 @@ from flowformers.serving.rest import Request, Response, mistake, unpacked
 from flowformers.wire import open_inference
 from flowformers.wire.codes import http_status
 from flowformers.wire.json_form import DEFAULT_SIGNATURE
-from flowformers.wire.tensors import DTYPES
+from flowformers.wire.tensors import BFLOAT16, DTYPES
 
 MODEL = re.compile(r"models/(?P<name>[^/]+)(?:/versions/(?P<version>[^/]+))?(?:/(?P<verb>ready|infer))?")
 HEADER = b"inference-header-content-length"
@@ -84,10 +86,13 @@ def _tensors(infos: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def _datatype(number: int) -> str:
-    import numpy as np
-
-    _, dtype, _ = DTYPES.get(number, ("", "", ""))
-    return open_inference.NAMES[np.dtype(dtype)] if dtype else f"DataType {number}"
+    """The protocol's name, or TensorFlow's for what only the other protocols can carry."""
+    if number == BFLOAT16:
+        return "BF16"
+    if number not in DTYPES:
+        return f"DataType {number}"
+    name, dtype, _ = DTYPES[number]
+    return open_inference.NAMES.get(np.dtype(dtype), name)
 
 
 class OpenInferenceRest:

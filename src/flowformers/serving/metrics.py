@@ -50,20 +50,20 @@ LOAD_SECONDS_TAKEN = _histogram("load_seconds", "Loading and warming up a versio
 VERSIONS = _gauge("versions_available", "Versions that answer requests", "model")
 
 
-def _servings(kind: type[Counter], name: str, *labels: str) -> Counter:
-    return kind(SERVINGS_PREFIX + name, name, labels, registry=SERVINGS)
+def _servings_counter(name: str, *labels: str) -> Counter:
+    return Counter(SERVINGS_PREFIX + name, name, labels, registry=SERVINGS)
 
 
 def _servings_histogram(name: str, *labels: str, buckets: tuple[float, ...] = SERVINGS_MICROSECONDS) -> Histogram:
     return Histogram(SERVINGS_PREFIX + name, name, labels, buckets=buckets, registry=SERVINGS)
 
 
-REQUEST_COUNT = _servings(Counter, "request_count", "model_name", "status")
+REQUEST_COUNT = _servings_counter("request_count", "model_name", "status")
 REQUEST_LATENCY = _servings_histogram("request_latency", "model_name", "API", "entrypoint")
 RUNTIME_LATENCY = _servings_histogram("runtime_latency", "model_name", "API", "runtime")
 WARMUP_LATENCY = _servings_histogram("model_warmup_latency", "model_path", "status")
-WARMUP_RECORDS = _servings(Counter, "model_warmup_records_read", "model_path", "status")
-WRAPPED_RUNS = _servings(Counter, "batching_session:wrapped_run_count")
+WARMUP_RECORDS = _servings_counter("model_warmup_records_read", "model_path", "status")
+WRAPPED_RUNS = _servings_counter("batching_session:wrapped_run_count")
 INPUT_BATCH = _servings_histogram("batching_session:input_batch_size", buckets=ROWS)
 PROCESSED_BATCH = _servings_histogram("batching_session:processed_batch_size", buckets=ROWS)
 LOAD_ATTEMPTS = Counter(

@@ -1,4 +1,11 @@
-"""Running a session's graph, feeds and fetches by tensor name: with a time limit, or in the caller's thread."""
+"""Running a session's graph, feeds and fetches by tensor name: with a time limit, or in the caller's thread.
+
+This is what Session.run does at its end, by what TensorFlow calls private: _call_tf_sessionrun, _as_tf_output and
+TF_NewBufferFromString. Nothing public does it. Session.run compares shapes with the graph's placeholders, which
+TensorFlow Serving does not (TF Serving protocol, section 18), and Session.make_callable with feeds is Session.run. The
+session's own callables take their RunOptions when they are made, and here each request has its time limit. A test names
+what is missing should a release of TensorFlow change them.
+"""
 
 from __future__ import annotations
 

@@ -29,11 +29,11 @@ from flowformers.serving.runs import Runs
 from flowformers.serving.session_config import session_config
 from flowformers.serving.settings import Settings
 from flowformers.types import Array
+from flowformers.wire.json_form import INIT_OP
 
 WARMUP = Path("assets.extra/tf_serving_warmup_requests")
 TEXT_OPS = (b"FastBertNormalize", b"FastWordpiece", b"SentencepieceOp", b"TFText>")
 HAS_VALUES = re.compile(r"^VarHandleOp|^Variable|^Mutable")  # ops whose values lie in variables/
-INIT_OP = "__saved_model_init_op"
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from flowformers.serving import metrics
 from flowformers.serving.servable import Servable
 from flowformers.types import Array
 from flowformers.wire import prediction_log_pb2
+from flowformers.wire.examples import serialized
 from flowformers.wire.json_form import DEFAULT_SIGNATURE
 from flowformers.wire.tensors import to_array
 
@@ -64,15 +65,8 @@ def _requests(record: bytes) -> Iterator[tuple[str, dict[str, Array]]]:
         yield _signature(request), {key: to_array(value, key) for key, value in request.inputs.items()}
     else:
         asked = request.tasks if kind == "multi_inference_log" else [request]
-        yield from ((_signature(one), {"inputs": _examples(request.input)}) for one in asked)
+        yield from ((_signature(one), {"inputs": np.array(serialized(request.input), object)}) for one in asked)
 
 
 def _signature(request: Any) -> str:
     return request.model_spec.signature_name or DEFAULT_SIGNATURE
-
-
-def _examples(given: Any) -> Array:
-    """Serialized Examples [n]; a context goes in front of each, so that its own features win."""
-    listed = getattr(given, given.WhichOneof("kind") or "example_list")
-    context = listed.context.SerializeToString() if "context" in listed.DESCRIPTOR.fields_by_name else b""
-    return np.array([context + example.SerializeToString() for example in listed.examples], object)

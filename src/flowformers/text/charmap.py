@@ -106,7 +106,8 @@ class _DoubleArray:
         positions = bases[used][:, None] ^ (0x80 | BLOCK)
         units = (0x80 | BLOCK) | flag | (positions ^ distinct[used]) << 10
         self._units[positions] = np.where(distinct[used] == NONE, 0, units)
-        return bases[which]
+        found: Array = bases[which]
+        return found
 
 
 def _flatbuffer(units: Array, nul: int, pool: bytes) -> bytes:

@@ -87,5 +87,4 @@ class SparingAdamW(keras.optimizers.AdamW):  # type: ignore[misc]
 
     def get_config(self) -> dict[str, Any]:
         """What Keras needs to make the optimiser anew."""
-        config: dict[str, Any] = super().get_config()
-        return config | {"include_in_weight_decay": self.include_in_weight_decay}
+        return {**super().get_config(), "include_in_weight_decay": self.include_in_weight_decay}

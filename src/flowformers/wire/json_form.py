@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -11,20 +11,26 @@ import numpy as np
 
 from flowformers.errors import Kind, ServingError
 from flowformers.types import Array
-from flowformers.wire.json_values import Constant, bad, echo, is_base64, read_document, to_bytes
+from flowformers.wire.json_values import Constant, bad, check_numbers, echo, is_base64, read_document, to_bytes
 
 DEFAULT_SIGNATURE = "serving_default"
+INIT_OP = "__saved_model_init_op"  # in TensorFlow 2's exports: a signature that only the loader runs
 INTEGERS = {"int8": 32, "int16": 32, "int32": 32, "uint8": 32, "int64": 64, "uint32": 32, "uint64": 64}
 FLOATS = ("float32", "float64")
+READ = {"signature_name", "instances", "inputs", "context", "examples"}  # the keys that are not ignored
 MAX_RANK = 64  # of a NumPy array
 
 
 @dataclass(frozen=True)
 class JsonRequest:
-    """A parsed body whose signature name is known; what it asks is read when the signature is."""
+    """A parsed body whose signature name is known; what it asks is read when the signature is.
+
+    chosen: the numbers of the rows that are read, where they are not all.
+    """
 
     signature_name: str
     document: dict[str, Any]
+    chosen: Sequence[int] | None = None
 
     @property
     def rows(self) -> bool:
@@ -40,6 +46,8 @@ def parse(body: bytes) -> JsonRequest:
     name = document.get("signature_name", "")
     if not isinstance(name, str):
         raise bad(f"JSON Value: {echo(document)} 'signature_name' key must be a string value.")
+    for key in document.keys() - READ:
+        check_numbers(document[key])
     return JsonRequest(name or DEFAULT_SIGNATURE, document)
 
 
@@ -51,21 +59,21 @@ def to_inputs(request: JsonRequest, dtypes: Mapping[str, str]) -> dict[str, Arra
     if not keys:
         raise bad("Missing 'inputs' or 'instances' key")
     content = request.document[keys[0]]
-    return _rows(content, dtypes) if request.rows else _columns(content, dtypes)
+    return _rows(content, dtypes, request.chosen) if request.rows else _columns(content, dtypes)
 
 
 def parts(request: JsonRequest) -> list[tuple[list[int], JsonRequest]]:
-    """A request in row form as requests whose rows agree in shape, each with the numbers of its rows."""
+    """A request in row form as requests whose rows agree in shape, each with the numbers of its rows.
+
+    The first is to be read before any is run: it is refused where any row does not fit the signature's names.
+    """
     rows = request.document.get("instances")
     if not isinstance(rows, list) or "inputs" in request.document:
         return [([], request)]
     found: dict[Any, list[int]] = {}
     for index, row in enumerate(rows):
         found.setdefault(_shapes(row), []).append(index)
-    return [
-        (indices, replace(request, document=request.document | {"instances": [rows[index] for index in indices]}))
-        for indices in found.values()
-    ] or [([], request)]
+    return [(indices, replace(request, chosen=indices)) for indices in found.values()] or [([], request)]
 
 
 def _shapes(row: Any) -> Any:
@@ -89,10 +97,12 @@ def _columns(content: Any, dtypes: Mapping[str, str]) -> dict[str, Array]:
     for name in dtypes:
         if name not in content:
             raise bad(f"Missing named input: {name} in 'inputs' object.")
+    for name in content.keys() - dtypes.keys():
+        check_numbers(content[name])
     return {name: to_array(content[name], dtype, f"[key: {name}] of 'inputs'") for name, dtype in dtypes.items()}
 
 
-def _rows(content: Any, dtypes: Mapping[str, str]) -> dict[str, Array]:
+def _rows(content: Any, dtypes: Mapping[str, str], chosen: Sequence[int] | None) -> dict[str, Array]:
     if not isinstance(content, list):
         raise bad("Expecting 'instances' value to be an array/list")
     if not content:
@@ -101,10 +111,13 @@ def _rows(content: Any, dtypes: Mapping[str, str]) -> dict[str, Array]:
     if not named and len(dtypes) != 1:
         expected = f"expecting list of objects as multiple input tensors required: {_join(dtypes)}"
         raise bad(f"instances is a plain list, but {expected}")
-    for index, row in enumerate(content):
-        _check_row(index, row, named, dtypes)
-    columns = {name: [row[name] for row in content] if named else content for name in dtypes}
-    return {name: _stack(values, dtypes[name], name) for name, values in columns.items()}
+    numbers = range(len(content)) if chosen is None else chosen
+    if numbers[0] == 0:
+        for index, row in enumerate(content):
+            _check_row(index, row, named, dtypes)
+    rows = content if chosen is None else [content[index] for index in chosen]
+    columns = {name: [row[name] for row in rows] if named else rows for name in dtypes}
+    return {name: _stack(values, dtypes[name], name, numbers) for name, values in columns.items()}
 
 
 def _check_row(index: int, row: Any, named: bool, dtypes: Mapping[str, str]) -> None:
@@ -128,16 +141,16 @@ def _join(names: Mapping[str, str]) -> str:
     return ",".join(sorted(names))
 
 
-def _stack(values: list[Any], dtype: str, name: str) -> Array:
+def _stack(values: list[Any], dtype: str, name: str, numbers: Sequence[int]) -> Array:
     try:
         return to_array(values, dtype, "")
     except ServingError:  # row by row, to tell which
-        return _stack_rows(values, dtype, name)
+        return _stack_rows(values, dtype, name, numbers)
 
 
-def _stack_rows(values: list[Any], dtype: str, name: str) -> Array:
+def _stack_rows(values: list[Any], dtype: str, name: str, numbers: Sequence[int]) -> Array:
     rows: list[Array] = []
-    for index, value in enumerate(values):
+    for index, value in zip(numbers, values, strict=True):
         place = _element(index, name)
         try:
             rows.append(to_array(value, dtype, place))

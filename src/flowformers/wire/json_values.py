@@ -7,6 +7,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+import math
 import re
 from typing import Any
 
@@ -16,6 +17,8 @@ from flowformers.errors import Kind, ServingError
 WORDS = re.compile(r'"(?:[^"\\]|\\.)*"|-NaN|-?Inf(?!inity)', re.DOTALL)
 PYTHONS_WORDS = {"-NaN": "NaN", "Inf": "Infinity", "-Inf": "-Infinity"}
 ECHOED = 256
+# A pair of surrogates, one without its partner, or any other escape: read in order, so that none begins inside another.
+ESCAPES = re.compile(r"\\(?:u[dD][89abAB]..\\u[dD][c-fC-F]..|(u[dD][89a-fA-F])|.)", re.DOTALL)
 
 
 class Constant(float):
@@ -35,13 +38,36 @@ def read_document(body: bytes) -> Any:
     if "Inf" in text or "-NaN" in text:
         text = WORDS.sub(lambda found: PYTHONS_WORDS.get(found[0], found[0]), text)
     try:
-        return DECODER.raw_decode(text)[0]
+        document, end = DECODER.raw_decode(text)
     except json.JSONDecodeError as error:
         raise bad(f"JSON Parse error: {error.msg} at offset: {error.pos}") from error
     except RecursionError as error:
         raise bad("JSON Parse error: the document is nested too deeply") from error
     except ValueError as error:  # an integer of more digits than Python converts
         raise bad(f"JSON Parse error: {error}") from error
+    check_surrogates(text, end)
+    return document
+
+
+def check_surrogates(text: str, end: int) -> None:
+    """Raises ServingError for an escape that stands for half a letter: behind it nobody can tell it from a byte that
+    was no UTF-8.
+    """
+    if "\\ud" in text or "\\uD" in text:
+        for found in ESCAPES.finditer(text, 0, end):
+            if found[1]:
+                raise bad(f"JSON Parse error: a surrogate without its partner at offset: {found.start()}")
+
+
+def check_numbers(value: Any) -> None:
+    """For what nobody reads but the parser. Raises ServingError for a number that no double holds."""
+    values = [value]
+    while values:
+        one = values.pop()
+        if isinstance(one, list | dict):
+            values.extend(one if isinstance(one, list) else one.values())
+        elif (type(one) is float and math.isinf(one)) or (type(one) is int and one.bit_length() > 1024):
+            raise bad("JSON Parse error: Number too big to be stored in double")
 
 
 def _first_of_equals(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -69,7 +95,7 @@ def is_base64(value: Any) -> bool:
 def to_bytes(value: Any) -> bytes:
     """The bytes of a string or base64 object. Raises ServingError for anything else."""
     if isinstance(value, str):
-        return _encoded(value)
+        return value.encode("utf-8", errors="surrogateescape")
     if not isinstance(value, dict):
         raise bad(f"JSON Value: {echo(value)} is not of expected type: string")
     if not is_base64(value) or not isinstance(value["b64"], str):
@@ -79,13 +105,3 @@ def to_bytes(value: Any) -> bytes:
         return base64.b64decode(text + "=" * (-len(text) % 4 if "=" not in text else 0), validate=True)
     except (binascii.Error, ValueError) as error:
         raise bad("Unable to base64 decode") from error
-
-
-def _encoded(text: str) -> bytes:
-    """UTF-8, and as they came the bytes that were none. Raises ServingError for half of a surrogate pair."""
-    try:
-        return text.encode("utf-8")
-    except UnicodeEncodeError:
-        if any("\ud800" <= letter <= "\udc7f" or "\udd00" <= letter <= "\udfff" for letter in text):
-            raise bad("JSON Parse error: a surrogate without its partner") from None
-        return text.encode("utf-8", errors="surrogateescape")

@@ -16,6 +16,7 @@ from flowformers.wire import json_form
 from flowformers.wire.descriptors import private_messages, private_service
 from flowformers.wire.documents import load_object
 from flowformers.wire.json_values import bad
+from flowformers.wire.tensors import bfloat16
 
 PROTO = "open_inference/grpc_service.proto"
 MESSAGES = private_messages(PROTO)
@@ -33,11 +34,14 @@ DATATYPES: dict[str, tuple[str, str | None]] = {
     "INT32": ("<i4", "int_contents"),
     "INT64": ("<i8", "int64_contents"),
     "FP16": ("<f2", None),
+    "BF16": ("bfloat16", None),
     "FP32": ("<f4", "fp32_contents"),
     "FP64": ("<f8", "fp64_contents"),
     "BYTES": ("O", "bytes_contents"),
 }
-NAMES = {np.dtype(dtype): name for name, (dtype, _) in DATATYPES.items()}
+# NumPy knows bfloat16 only where ml_dtypes is imported; that waits until a tensor needs it.
+NAMES = {np.dtype(dtype): name for name, (dtype, _) in DATATYPES.items() if name != "BF16"}
+BYTES_ONLY = tuple(name for name, (_, contents) in DATATYPES.items() if contents is None)
 SIGNATURE = "signature_name"  # the parameter that picks one of a SavedModel's signatures
 LENGTH = struct.Struct("<I")
 
@@ -57,6 +61,8 @@ class InferRequest:
 def datatype(array: Array) -> str:
     """The datatype of an array. Raises ServingError."""
     dtype = np.dtype(object) if array.dtype.kind in "OSU" else array.dtype
+    if dtype.name == "bfloat16":
+        return "BF16"
     if dtype not in NAMES:
         raise ServingError(Kind.UNIMPLEMENTED, f"tensors of dtype {array.dtype} have no form in this protocol")
     return NAMES[dtype]
@@ -68,11 +74,12 @@ def from_bytes(raw: bytes, kind: str, shape: Sequence[int], place: str) -> Array
     count = _count(shape, place)
     if dtype == "O":
         return _object_array(list(_split(raw, place)), count, place).reshape(shape)
-    if len(raw) != count * np.dtype(dtype).itemsize:
+    wanted = bfloat16(place) if kind == "BF16" else np.dtype(dtype)
+    if len(raw) != count * wanted.itemsize:
         raise bad(f"{place}: {len(raw)} bytes for {count} elements of {kind}")
     if dtype == "?" and set(raw) - {0, 1}:
         raise bad(f"{place}: expected bytes 0 and 1 for BOOL")
-    return np.frombuffer(raw, dtype).reshape(shape)
+    return np.frombuffer(raw, wanted).reshape(shape)
 
 
 def to_bytes(array: Array) -> bytes:
@@ -137,19 +144,21 @@ def parse(body: bytes, header_length: int | None) -> InferRequest:
     if rest:
         raise bad(f"{len(rest)} bytes follow those of the last input")
     parameters = _parameters(document, "the request")
-    outputs = dict(_tensors(document, "outputs")) if "outputs" in document else {}
+    outputs = dict(_tensors(document, "outputs")) if document.get("outputs") is not None else {}
     return InferRequest(
         inputs,
-        _signature(parameters.get(SIGNATURE, "")),
+        _text(_given(parameters, SIGNATURE, ""), SIGNATURE) or json_form.DEFAULT_SIGNATURE,
         list(outputs),
-        _text(document.get("id", ""), "id"),
+        _text(_given(document, "id", ""), "id"),
         {name: flag for name, one in outputs.items() if (flag := _wants_bytes(one, name)) is not None},
         parameters.get("binary_data_output") is True,
     )
 
 
-def _signature(name: Any) -> str:
-    return _text(name, SIGNATURE) or json_form.DEFAULT_SIGNATURE
+def _given(content: Mapping[str, Any], key: str, default: Any) -> Any:
+    """null is what a client's library writes for a value that is not there."""
+    value = content.get(key)
+    return default if value is None else value
 
 
 def _text(value: Any, place: str) -> str:
@@ -159,7 +168,7 @@ def _text(value: Any, place: str) -> str:
 
 
 def _parameters(content: Mapping[str, Any], place: str) -> Mapping[str, Any]:
-    found = content.get("parameters", {})
+    found = _given(content, "parameters", {})
     if not isinstance(found, dict):
         raise bad(f"expected an object as the parameters of {place}")
     return found
@@ -188,13 +197,13 @@ def _json_input(one: Mapping[str, Any], rest: bytes, place: str) -> tuple[Array,
     assert isinstance(kind, str)
     assert isinstance(shape, list)
     if size is not None:
-        if "data" in one or type(size) is not int or not 0 <= size <= len(rest):
+        if one.get("data") is not None or type(size) is not int or not 0 <= size <= len(rest):
             raise bad(f"{place}: expected binary_data_size up to {len(rest)} and no 'data'; got {size!r}")
         return from_bytes(rest[:size], kind, shape, place), rest[size:]
-    if "data" not in one:
+    if one.get("data") is None:
         raise bad(f"{place} has no 'data'")
-    if kind == "FP16":
-        raise bad(f"{place}: FP16 has no JSON form; send its bytes behind the JSON")
+    if kind in BYTES_ONLY:
+        raise bad(f"{place}: {kind} has no JSON form; send its bytes behind the JSON")
     array = json_form.to_array(one["data"], _wide(dtype), place)
     if array.size != count:
         raise bad(f"{place}: {array.size} values for the shape {shape}")
@@ -228,11 +237,12 @@ def answer(request: InferRequest, model: str, version: int, outputs: Mapping[str
 
 
 def _json_data(array: Array, name: str) -> list[Any]:
-    if array.dtype == np.float16:
-        raise bad(f"output {name!r}: FP16 has no JSON form; ask for binary_data")
+    kind = datatype(array)
+    if kind in BYTES_ONLY:
+        raise bad(f"output {name!r}: {kind} has no JSON form; ask for binary_data")
     flat = array.reshape(-1).tolist()
-    if datatype(array) != "BYTES":
-        return flat  # type: ignore[no-any-return]
+    if kind != "BYTES":
+        return flat
     try:
         return [value if isinstance(value, str) else bytes(value).decode() for value in flat]
     except UnicodeDecodeError as error:
@@ -255,7 +265,11 @@ def from_message(message: Any) -> InferRequest:
     }
     signature = message.parameters[SIGNATURE].string_param if SIGNATURE in message.parameters else ""
     return InferRequest(
-        inputs, _signature(signature), [one.name for one in message.outputs], message.id, binary_rest=bool(raw)
+        inputs,
+        signature or json_form.DEFAULT_SIGNATURE,
+        [one.name for one in message.outputs],
+        message.id,
+        binary_rest=bool(raw),
     )
 
 
@@ -290,7 +304,7 @@ def _narrow(array: Array, dtype: str, kind: str, place: str) -> Array:
 def to_message(request: InferRequest, model: str, version: int, outputs: Mapping[str, Array]) -> Any:
     """A ModelInferResponse with bytes where the request had them, or where a dtype has nothing else."""
     response = MESSAGES["ModelInferResponse"](model_name=model, model_version=str(version), id=request.id)
-    raw = request.binary_rest or any(array.dtype == np.float16 for array in outputs.values())
+    raw = request.binary_rest or any(datatype(array) in BYTES_ONLY for array in outputs.values())
     for name, array in outputs.items():
         kind = datatype(array)
         one = response.outputs.add(name=name, datatype=kind, shape=array.shape)

@@ -37,10 +37,10 @@ class EmbeddingRequest:
 def parse(body: bytes) -> EmbeddingRequest:
     """Read a body. Raises ServingError that names the key at fault."""
     document = load_object(body)
-    model, form = document.get("model"), document.get("encoding_format", "float")
+    model, form = document.get("model"), document.get("encoding_format")
     if not isinstance(model, str) or not model:
         raise bad("expected the name of a model as 'model'")
-    if form not in FORMATS:
+    if form not in (None, *FORMATS):
         raise bad(f"expected an encoding_format of float or base64; got {json.dumps(form)[:100]}")
     dimensions = document.get("dimensions")
     if dimensions is not None and (type(dimensions) is not int or dimensions < 1):

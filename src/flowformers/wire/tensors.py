@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from typing import Any
 
@@ -35,6 +36,9 @@ STRING, BFLOAT16 = 7, 14
 NUMBERS = {np.dtype(dtype): number for number, (_, dtype, _) in DTYPES.items()}
 # Values of two bytes that travel as integers, and complex ones that travel as pairs.
 TRAVELS_AS = {8: "<f4", 14: "<u2", 18: "<f8", 19: "<u2"}
+# What values that are repeated and not sent may fill: the images of a batch, but no gigabytes for a few bytes.
+FILLED_BYTES = 256 * 2**20
+STRING_BYTES = 24  # of TensorFlow's string beside its text
 PACKED = {"float_val": (b"\x2a", "<f4"), "double_val": (b"\x32", "<f8")}  # tag of the field, bytes as NumPy has them
 
 
@@ -101,20 +105,21 @@ def _varint(value: int) -> bytes:
 
 
 def to_array(proto: Any, name: str) -> Array:
-    """An array of the proto's shape. Fewer values than elements repeat the last one. Raises ServingError
-    that names the input.
+    """An array of the proto's shape, as TensorFlow reads it: fewer values than elements repeat the last one, and
+    values beyond the last element are left out. Raises ServingError that names the input.
     """
     number = proto.dtype
     if number not in DTYPES and number != BFLOAT16:
         raise _bad(name, f"dtype {number} is not supported")
     shape = _shape(name, proto.tensor_shape)
-    count = math.prod(shape)
+    count, dtype = math.prod(shape), bfloat16(name) if number == BFLOAT16 else np.dtype(DTYPES[number][1])
+    if not count:  # whatever values there are beside it
+        return np.empty(shape, dtype)
     if number == STRING:
-        return _strings(name, proto.string_val, count).reshape(shape)
-    dtype = _bfloat16(name) if number == BFLOAT16 else np.dtype(DTYPES[number][1])
+        return _strings(name, proto, count).reshape(shape)
     if proto.tensor_content:
         return _content(name, proto.tensor_content, dtype, count).reshape(shape)
-    return _fill(name, getattr(proto, _field(number)), number, dtype, count).reshape(shape)
+    return _numbers(name, getattr(proto, _field(number)), number, dtype, count).reshape(shape)
 
 
 def _shape(name: str, proto: Any) -> list[int]:
@@ -131,7 +136,8 @@ def _bad(name: str, text: str) -> ServingError:
     return ServingError(Kind.INVALID_ARGUMENT, f"tensor parsing error: {name}: {text}")
 
 
-def _bfloat16(name: str) -> Any:
+def bfloat16(name: str) -> Any:
+    """NumPy's dtype for it. Raises ServingError that names the input where the package for it is absent."""
     try:
         import ml_dtypes
     except ImportError as error:
@@ -145,40 +151,60 @@ def _content(name: str, content: bytes, dtype: Any, count: int) -> Array:
     return np.frombuffer(content, dtype)
 
 
-def _check_count(name: str, given: int, count: int) -> None:
-    """A few bytes must not ask for gigabytes."""
-    if given > count or count > max(given, 1) * 2**20:
-        raise _bad(name, f"{given} values for {count} elements")
+def _filled(name: str, values: Array, count: int, size: int) -> Array:
+    """So many of the values, the last one again and again where they are fewer. size: bytes of that one."""
+    missing = count - len(values)
+    if missing <= 0:
+        return values[:count]
+    if missing * size > FILLED_BYTES:
+        some = f"{len(values)} values for {count} elements: the repeated ones would fill {missing * size} bytes"
+        raise _bad(name, f"{some}, and {FILLED_BYTES} is the limit; send every value")
+    if len(values) == 1:  # takes no memory before the signature has agreed to the tensor
+        return np.broadcast_to(values, count)
+    return np.concatenate([values, np.broadcast_to(values[-1:], missing)])
 
 
-def _strings(name: str, values: Any, count: int) -> Array:
-    _check_count(name, len(values), count)
-    if count and not len(values):
-        raise _bad(name, f"0 values for {count} elements")
-    flat = np.empty(count, object)
-    if count:
-        flat[: len(values)] = values
-        flat[len(values) :] = values[-1]
-    return flat
+def _strings(name: str, proto: Any, count: int) -> Array:
+    content = proto.tensor_content
+    values = _split(name, content, count) if content else list(proto.string_val[:count]) or [b""]
+    flat = np.empty(len(values), object)
+    flat[:] = values
+    return _filled(name, flat, count, STRING_BYTES + len(values[-1]))
 
 
-def _fill(name: str, values: Any, number: int, dtype: Any, count: int) -> Array:
+def _split(name: str, content: bytes, count: int) -> list[bytes]:
+    """Strings as TensorFlow puts them into tensor_content: the lengths of all, then the bytes of all."""
+    ends, start = [0], 0
+    for _ in range(min(count, len(content) + 1)):
+        length, start = _read_varint(content, start)
+        ends.append(ends[-1] + length)
+    if start + ends[-1] != len(content):
+        raise _bad(name, f"{len(content)} bytes of tensor_content are not {count} strings")
+    return [content[start + begin : start + end] for begin, end in itertools.pairwise(ends)]
+
+
+def _read_varint(content: bytes, position: int) -> tuple[int, int]:
+    """A number of 32 bits and where the next begins; past the end where the bytes are none."""
+    value = shift = 0
+    while position < len(content) and shift < 35:
+        value |= (content[position] & 127) << shift
+        position, shift = position + 1, shift + 7
+        if content[position - 1] < 128:
+            return value, position
+    return value, len(content) + 1
+
+
+def _numbers(name: str, values: Any, number: int, dtype: Any, count: int) -> Array:
     pairs = 2 if number in (8, 18) else 1
-    if len(values) % pairs:
-        raise _bad(name, f"{len(values)} values for pairs of real and imaginary parts")
     given = len(values) // pairs
-    _check_count(name, given, count)
+    if not given:
+        return _filled(name, np.zeros(1, dtype), count, dtype.itemsize)
     if given > 16 and _field(number) in PACKED:
-        raw = _read_packed(values, _field(number))
-        return raw if given == count else _repeat_last(raw, count)
+        return _filled(name, _read_packed(values, _field(number)), count, dtype.itemsize)
     # Fields of small integers are wider on the wire than the dtype: the upper bits are dropped, as in TensorFlow.
     wide = np.int64 if _field(number) in ("int_val", "half_val") else dtype if pairs == 1 else TRAVELS_AS[number]
-    raw = np.array(values[:], wide).astype(TRAVELS_AS.get(number, dtype)).view(dtype)
-    return raw if given == count else _repeat_last(raw, count)
-
-
-def _repeat_last(raw: Array, count: int) -> Array:
-    return np.concatenate([raw, np.full(count - len(raw), raw[-1] if len(raw) else 0, raw.dtype)])
+    raw = np.array(values[: given * pairs], wide).astype(TRAVELS_AS.get(number, dtype)).view(dtype)
+    return _filled(name, raw, count, dtype.itemsize)
 
 
 def _read_packed(values: Any, field: str) -> Array:
