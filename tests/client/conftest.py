@@ -118,7 +118,8 @@ def http_script(*answers):
             pass
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+        # The interval is what shutdown() waits for.
+        threading.Thread(target=server.serve_forever, args=[0.01], daemon=True).start()
         yield server.server_port, script
         server.shutdown()
 

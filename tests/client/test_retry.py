@@ -134,6 +134,15 @@ def test_a_cut_connection_is_tried_again(client_of):
     assert len(script.seen) == 2
 
 
+def test_a_broken_gzip_answer_is_named_and_not_asked_for_again(client_of):
+    broken = 200, {"content-encoding": "gzip"}, b"no gzip"
+    with http_script(broken) as (port, script), client_of(port) as client, pytest.raises(ServingError) as caught:
+        client.status()
+    assert "/v1/models/m answers in an encoding that can't be undone" in str(caught.value)
+    assert caught.value.kind is Kind.UNKNOWN
+    assert len(script.seen) == 1
+
+
 def test_keys_and_headers_go_with_every_request(client_of):
     with http_script(OK) as (port, script), client_of(port, api_key="k", headers={"X-Team": "a"}) as client:
         client.status()

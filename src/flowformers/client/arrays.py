@@ -8,10 +8,19 @@ from typing import Any
 import numpy as np
 
 from flowformers.client.calls import STRING, Signature, TensorInfo
-from flowformers.errors import InvalidInput
+from flowformers.errors import InvalidInput, Kind, MissingDependency, ServingError
 from flowformers.types import Array
 
-INTEGERS, NUMBERS = "biu", "biuf"
+BFLOAT16 = "bfloat16"
+# For each kind of dtype the kinds of numbers that may be sent as it.
+TAKES = {"b": "b", "i": "biu", "u": "biu", "f": "biuf", "c": "biufc"}
+
+
+class Misfit(ServingError):
+    """An answer that is not what the signature declares: the model may have changed since its metadata was read."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(Kind.UNKNOWN, f"the answer does not fit the metadata of the model: {text}")
 
 
 def to_arrays(inputs: Any, signature: Signature, name: str) -> dict[str, Array]:
@@ -31,12 +40,12 @@ def to_array(value: Any, info: TensorInfo, name: str) -> Array:
     """One input. Raises InvalidInput where a value would change or the rows are uneven."""
     if info.dtype == STRING:
         return _strings(value, name)
+    wanted = _dtype(info, name)
     try:
-        array = np.asarray(value)
-        wanted = np.dtype(info.dtype)
+        array = natural(value, wanted)
     except (TypeError, ValueError) as error:
         raise InvalidInput(f"{name}: expected {info}, all rows of one length (pad them); got {error}") from error
-    if array.size and array.dtype.kind not in _kinds(wanted):
+    if array.size and _kind(array.dtype) not in TAKES[_kind(wanted)]:
         raise InvalidInput(f"{name}: expected {info}; got {array.dtype}")
     with np.errstate(over="ignore"):  # as in JSON: too big for float32 is infinity
         cast = array.astype(wanted)
@@ -45,8 +54,33 @@ def to_array(value: Any, info: TensorInfo, name: str) -> Array:
     return cast
 
 
-def _kinds(wanted: np.dtype[Any]) -> str:
-    return "b" if wanted.kind == "b" else INTEGERS if wanted.kind in "iu" else NUMBERS
+def natural(value: Any, wanted: np.dtype[Any]) -> Array:
+    """As NumPy reads it, but whole numbers stay whole: NumPy makes floats of [1, 2**63]."""
+    array = np.asarray(value)
+    if wanted.kind not in "iu" or array.dtype.kind not in "fO":
+        return array
+    whole = np.array(value, dtype=object)
+    fits = all(isinstance(one, int | np.integer) and 0 <= one < 2**64 for one in whole.flat)
+    return whole.astype(np.uint64) if fits else array
+
+
+def _dtype(info: TensorInfo, name: str) -> np.dtype[Any]:
+    """NumPy's dtype. Raises MissingDependency for bfloat16, InvalidInput for one that NumPy has no form of."""
+    try:
+        if info.dtype == BFLOAT16:
+            import ml_dtypes  # noqa: F401  teaches NumPy the name
+
+        return np.dtype(info.dtype)
+    except ImportError as error:
+        text = f"{name}: expected {info}; NumPy knows bfloat16 from the package ml-dtypes: pip install ml-dtypes"
+        raise MissingDependency(text) from error
+    except TypeError as error:
+        raise InvalidInput(f"{name}: the signature declares {info}; this client can't send that dtype") from error
+
+
+def _kind(dtype: np.dtype[Any]) -> str:
+    """NumPy's letter; it calls bfloat16, which it knows from outside, no number."""
+    return "f" if dtype.name == BFLOAT16 else dtype.kind
 
 
 def _strings(value: Any, name: str) -> Array:

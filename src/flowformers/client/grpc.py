@@ -7,7 +7,7 @@ from typing import Any
 import grpc
 import numpy as np
 
-from flowformers.client.arrays import as_text
+from flowformers.client.arrays import BFLOAT16, Misfit, as_text
 from flowformers.client.calls import (
     STRING,
     Call,
@@ -24,7 +24,7 @@ from flowformers.client.calls import (
 from flowformers.client.connection import Connection
 from flowformers.errors import ServingError
 from flowformers.types import Array
-from flowformers.wire import get_model_metadata_pb2, get_model_status_pb2, predict_pb2
+from flowformers.wire import get_model_metadata_pb2, get_model_status_pb2, predict_pb2, tensors
 from flowformers.wire.codes import kind_of_grpc
 from flowformers.wire.model_service_pb2_grpc import ModelServiceStub
 from flowformers.wire.prediction_service_pb2_grpc import PredictionServiceStub
@@ -129,8 +129,12 @@ def _result(call: Call, reply: Any) -> Any:
 
 
 def _outputs(call: PredictCall, reply: Any) -> Outputs:
-    """In the order of the signature."""
-    wanted = call.outputs or [name for name in call.known.outputs if name in reply.outputs] or list(reply.outputs)
+    """In the order of the signature; what it does not name comes last. Raises Misfit for a missing one."""
+    known = [name for name in call.known.outputs if name in reply.outputs]
+    wanted = call.outputs or dict.fromkeys([*known, *sorted(reply.outputs)])
+    missing = [name for name in wanted if name not in reply.outputs]
+    if missing:  # a map of messages would give empty ones for them
+        raise Misfit(f"expected the outputs {', '.join(wanted)}; got {', '.join(sorted(reply.outputs)) or 'none'}")
     return {name: _array(reply.outputs[name], name) for name in wanted}
 
 
@@ -159,6 +163,8 @@ def _tensors(infos: Any) -> dict[str, TensorInfo]:
 
 
 def _dtype(number: int) -> str:
+    if number == tensors.BFLOAT16:
+        return BFLOAT16
     _, dtype, _ = DTYPES.get(number, ("", "", ""))
     return STRING if dtype == "O" else np.dtype(dtype).name if dtype else f"DataType {number}"
 
@@ -170,7 +176,8 @@ def _shape(shape: Any) -> tuple[int | None, ...] | None:
 
 
 def _error(error: Any) -> ServingError:
-    kind, trailing = kind_of_grpc(error.code().value[0]), dict(error.trailing_metadata() or ())
+    # A list, as the keys of older releases' metadata are pairs.
+    kind, trailing = kind_of_grpc(error.code().value[0]), dict([*(error.trailing_metadata() or ())])
     return ServingError(kind, error.details() or kind.name, retry_after=_retry_after(trailing))
 
 

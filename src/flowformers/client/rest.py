@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+import reprlib
 import ssl
 import threading
 import time
@@ -17,7 +18,7 @@ from urllib.parse import quote
 import httpx2
 import numpy as np
 
-from flowformers.client.arrays import as_text
+from flowformers.client.arrays import BFLOAT16, Misfit, as_text, natural
 from flowformers.client.calls import (
     STRING,
     Call,
@@ -40,8 +41,21 @@ from flowformers.wire.tensors import DTYPES
 
 IN_JSON = {"f4", "f8", "i1", "i2", "i4", "i8", "u1", "u4", "u8", "b1"}
 NAMES = {name: STRING if dtype == "O" else np.dtype(dtype).name for name, dtype, _ in DTYPES.values()}
+NAMES["DT_BFLOAT16"] = BFLOAT16
+# The kinds of numbers, as NumPy reads them, that stand for a dtype of a kind. "2" may be a float whose ".0" a proxy has
+# dropped; "2.0" is no integer.
+WRITTEN = {"b": "b", "i": "iu", "u": "iu", "f": "iuf"}
 ERROR_TEXT = 500
 WRITTEN_AT_ONCE = 64 * 2**10  # bytes, between two looks at the clock
+
+
+class Unsendable(InvalidInput, ServingError):
+    """An input without a JSON form. It is a ServingError too because those are what the steps hear of: new metadata may
+    declare another dtype.
+    """
+
+    def __init__(self, text: str) -> None:
+        super().__init__(Kind.INVALID_ARGUMENT, f"{text} has no JSON form; use a grpc:// address")
 
 
 class RestTransport:
@@ -131,6 +145,9 @@ def _failures(timeout: float | None) -> Iterator[None]:
         raise ServingError(Kind.DEADLINE_EXCEEDED, f"no answer within {timeout} s") from error
     except httpx2.TransportError as error:
         raise ServingError(Kind.UNAVAILABLE, f"the server can't be reached: {error or type(error).__name__}") from error
+    except httpx2.DecodingError as error:
+        text = f"{error.request.url} answers in an encoding that can't be undone (a proxy between?): {error}"
+        raise ServingError(Kind.UNKNOWN, text) from error
 
 
 def _request(call: Call) -> dict[str, Any]:
@@ -156,13 +173,13 @@ def predict_body(signature: str, inputs: Mapping[str, Array]) -> bytes:
 
 def _json(array: Array, name: str) -> Any:
     if 0 in array.shape[:-1]:
-        raise InvalidInput(f"{name}: the shape {list(array.shape)} has no JSON form; use a grpc:// address")
+        raise Unsendable(f"{name}: the shape {list(array.shape)}")
     if array.dtype == object:
         flat = np.empty(array.size, object)
         flat[:] = [_json_string(value) for value in array.reshape(-1)]
         return flat.reshape(array.shape).tolist()
     if array.dtype.str[1:] not in IN_JSON:
-        raise InvalidInput(f"{name}: {array.dtype} has no JSON form; use a grpc:// address")
+        raise Unsendable(f"{name}: {array.dtype}")
     return array.tolist()
 
 
@@ -213,19 +230,46 @@ def retry_after(value: str | None) -> float | None:
 
 
 def _outputs(call: PredictCall, content: Any) -> Outputs:
-    """Every output is in the answer; one alone comes without its name."""
+    """Every output is in the answer; one alone comes without its name. Raises Misfit."""
     known = call.known.outputs
     named = {next(iter(known)): content} if len(known) == 1 else content
+    if not isinstance(named, dict) or set(named) != set(known):
+        came = f"the outputs {', '.join(sorted(named))}" if isinstance(named, dict) else "one output"
+        raise Misfit(f"expected the outputs {', '.join(known)}; got {came}")
     return {name: _array(named[name], known[name], name) for name in call.outputs or known}
 
 
 def _array(value: Any, info: TensorInfo, name: str) -> Array:
-    if info.dtype == STRING:
-        array = np.array(value, dtype=object)
-        flat = np.empty(array.size, object)
-        flat[:] = [_bytes(one) for one in array.reshape(-1)]
-        return as_text(_shaped(flat.reshape(array.shape), info), name)
-    return _shaped(np.array(value, dtype=info.dtype), info)
+    try:
+        array = _strings(value) if info.dtype == STRING else _numbers(value, np.dtype(info.dtype))
+    except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError) as error:
+        raise Misfit(f"{name}: expected {info}; got {reprlib.repr(value)}: {error}") from error
+    return as_text(_shaped(array, info), name)
+
+
+def _strings(value: Any) -> Array:
+    array = np.array(value, dtype=object)
+    flat = np.empty(array.size, object)
+    flat[:] = [_bytes(one) for one in array.reshape(-1)]
+    return flat.reshape(array.shape)
+
+
+def _numbers(value: Any, wanted: np.dtype[Any]) -> Array:
+    """Raises ValueError or ArithmeticError for numbers of another dtype: NumPy alone would make 1 of 1.5 and of "1"."""
+    array = natural(value, wanted)
+    if array.size and array.dtype.kind not in WRITTEN[wanted.kind]:
+        raise ValueError(f"{array.dtype} is not {wanted}")
+    with np.errstate(over="raise"):
+        cast = array.astype(wanted)
+    if array.dtype.kind in "iu" and not _same(cast, array):
+        raise OverflowError(f"values from {array.min()} to {array.max()} do not fit {wanted}")
+    return cast
+
+
+def _same(cast: Array, array: Array) -> bool:
+    """Compared as whole numbers: as a float, 2**53 + 1 equals 2**53."""
+    with np.errstate(invalid="ignore"):
+        return np.array_equal(cast.astype(array.dtype) if cast.dtype.kind == "f" else cast, array)
 
 
 def _bytes(value: Any) -> bytes:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from flowformers.client.arrays import to_arrays
+from flowformers.client.arrays import Misfit, to_arrays
 from flowformers.client.calls import (
     STRING,
     Label,
@@ -19,14 +19,14 @@ from flowformers.client.calls import (
     VersionStatus,
 )
 from flowformers.client.retry import Deadline, Retry, Send, Sleep, Steps, ask
-from flowformers.errors import InvalidInput, Kind, ServingError
+from flowformers.errors import FlowformersError, InvalidInput, Kind, ServingError
 from flowformers.types import Array
 
 DEFAULT_SIGNATURE = "serving_default"
 TEXT, TEXT_PAIR = "text", "text_pair"
 LABEL, SCORE, EMBEDDING = "label", "score", "sentence_embedding"
 POLL_SECONDS = 0.2
-# What may mean that the model has changed since its metadata was read.
+# What a server may say because the model has changed since its metadata was read.
 STALE = (Kind.INVALID_ARGUMENT, Kind.FAILED_PRECONDITION, Kind.NOT_FOUND)
 
 
@@ -50,11 +50,7 @@ class Session:
 
     def predict(self, inputs: Any, signature: str, outputs: Sequence[str], timeout: float | None) -> Steps[Outputs]:
         """Run a signature."""
-        deadline = Deadline(timeout)
-        known = yield from self._known(deadline)
-        if signature not in known.signatures:
-            raise InvalidInput(f"model {self.target.name!r} has no signature {signature!r}; it has {_listed(known)}")
-        return (yield from self._predict(inputs, known.signatures[signature], signature, outputs, deadline))
+        return (yield from self._answer(lambda known: self._call(known, signature, inputs, outputs), timeout))
 
     def classify(self, texts: Any, pairs: Any, timeout: float | None) -> Steps[list[Label]]:
         """Texts -> labels."""
@@ -86,35 +82,55 @@ class Session:
                 raise ServingError(Kind.DEADLINE_EXCEEDED, text)
             yield Sleep(POLL_SECONDS)
 
-    def _known(self, deadline: Deadline) -> Steps[Metadata]:
-        return self._metadata or (yield from self.metadata(deadline))
+    def _answer(self, plan: Callable[[Metadata], PredictCall], timeout: float | None) -> Steps[Outputs]:
+        """Plan by the remembered metadata; where that fails, once more by new metadata if the model has changed."""
+        deadline = Deadline(timeout)
+        remembered = self._metadata or (yield from self.metadata(deadline))
+        try:
+            return (yield from self._ask(plan(remembered), deadline))
+        except FlowformersError as error:
+            if not _may_be_stale(error):
+                raise
+            renewed = yield from self._renewed(error, deadline)
+            if renewed.signatures == remembered.signatures:
+                raise
+        return (yield from self._ask(plan(renewed), deadline))
 
-    def _predict(
-        self, inputs: Any, signature: Signature, name: str, outputs: Sequence[str], deadline: Deadline
-    ) -> Steps[Outputs]:
+    def _ask(self, call: PredictCall, deadline: Deadline) -> Steps[Outputs]:
+        answer: Outputs = yield from ask(call, self.retry, deadline)
+        return answer
+
+    def _renewed(self, error: FlowformersError, deadline: Deadline) -> Steps[Metadata]:
+        self._metadata = None
+        try:
+            return (yield from self.metadata(deadline))
+        except ServingError as unknown:
+            # What the server said of the request stands. What we refused by old metadata was for it to decide.
+            raise (unknown if isinstance(error, InvalidInput) else error) from None
+
+    def _call(self, known: Metadata, name: str, inputs: Any, outputs: Sequence[str]) -> PredictCall:
+        """Raises InvalidInput for what does not fit the signature."""
+        signature = known.signatures.get(name)
+        if signature is None:
+            raise InvalidInput(f"model {self.target.name!r} has no signature {name!r}; it has {_listed(known)}")
         unknown = sorted(set(outputs) - set(signature.outputs))
         if unknown:
             raise InvalidInput(f"signature {name!r} has no outputs {unknown}; it is {signature}")
         arrays = to_arrays(inputs, signature, name)
-        call = PredictCall(self.target, name, arrays, tuple(outputs), signature)
-        try:
-            answer: Outputs = yield from ask(call, self.retry, deadline)
-            return answer
-        except ServingError as error:
-            if error.kind in STALE:
-                self._metadata = None
-            raise
+        return PredictCall(self.target, name, arrays, tuple(outputs), signature)
 
     def _of_texts(self, texts: Any, pairs: Any, outputs: Sequence[str], timeout: float | None) -> Steps[Outputs]:
-        deadline = Deadline(timeout)
         inputs = {TEXT: _listed_texts(texts, "texts")}
         if pairs is not None:
             inputs[TEXT_PAIR] = _listed_texts(pairs, "pairs")
             if len(inputs[TEXT]) != len(inputs[TEXT_PAIR]):
                 raise InvalidInput(f"expected a pair for each text; got {len(inputs[TEXT])} and {len(pairs)}")
-        known = yield from self._known(deadline)
-        name = self._text_signature(known, TEXT_PAIR if pairs is not None else TEXT, outputs)
-        return (yield from self._predict(inputs, known.signatures[name], name, outputs, deadline))
+        wanted = TEXT_PAIR if pairs is not None else TEXT
+
+        def plan(known: Metadata) -> PredictCall:
+            return self._call(known, self._text_signature(known, wanted, outputs), inputs, outputs)
+
+        return (yield from self._answer(plan, timeout))
 
     def _text_signature(self, known: Metadata, name: str, outputs: Sequence[str]) -> str:
         """The signature of that name, or the default where it takes text. Raises InvalidInput."""
@@ -126,6 +142,11 @@ class Session:
             f"model {self.target.name!r} has no signature {name!r} that gives {', '.join(outputs)}; it has "
             f"{_listed(known)}. `flowformers export --text` writes one; predict() takes ids"
         )
+
+
+def _may_be_stale(error: FlowformersError) -> bool:
+    """Whether other metadata could have led to another end."""
+    return not isinstance(error, ServingError) or isinstance(error, Misfit) or error.kind in STALE
 
 
 def _takes(signature: Signature, name: str) -> bool:
