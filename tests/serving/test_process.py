@@ -11,15 +11,21 @@ import subprocess
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
+import grpc
+import numpy as np
 import pytest
 import tensorflow as tf
 
 from flowformers.errors import FlowformersError, InvalidInput
 from flowformers.serving import Settings, running
+from flowformers.serving import server as server_module
+from flowformers.serving.servable import Servable
 from flowformers.serving.server import ready_text
-from flowformers.wire import get_model_status_pb2
+from flowformers.wire import get_model_status_pb2, prediction_service_pb2_grpc
 from tests.serving.conftest import Arithmetic, Client, serve
+from tests.serving.test_grpc import request
 
 
 def wait_for(condition, seconds=20):
@@ -93,6 +99,50 @@ def test_a_signal_drains_what_was_accepted_and_exits_0(base, number):
         asking.join()
         assert process.wait(timeout=30) == 0
     assert answers == [504]  # answered: its own time limit ended it, not the signal
+
+
+@pytest.mark.parametrize("gone", [True, False])
+def test_the_drain_ends_though_a_run_does_not(base, gone):
+    with serve(base, model_name="math", drain_seconds=0.2) as server:
+        client = Client(server.rest_port, server.grpc_port)
+        with client.channel() as channel:
+            stub = prediction_service_pb2_grpc.PredictionServiceStub(channel)
+            answer = stub.Predict.future(request("math", "slow", x=np.float64([1])))
+            wait_for(server.repository.running)
+            if gone:
+                answer.cancel()
+            server.stop()
+            wait_for(lambda: not server.repository.running())
+            assert answer.code() in (grpc.StatusCode.CANCELLED, grpc.StatusCode.UNAVAILABLE)
+
+
+def test_a_run_that_cannot_be_stopped_is_told_and_left(base, monkeypatch, caplog):
+    monkeypatch.setattr(Servable, "interrupt", lambda self: None)
+    monkeypatch.setattr(server_module, "END_SECONDS", 0.1)
+    with serve(base, model_name="math", drain_seconds=0.2) as server, ThreadPoolExecutor(1) as pool:
+        client = Client(server.rest_port, server.grpc_port)
+        pool.submit(client.predict, request("math", "slow", x=np.float64([1])), timeout=2)
+        wait_for(server.repository.running)
+        server.stop()
+        wait_for(lambda: "left as it is: 1 of version 1 of math" in caplog.text)
+    wait_for(lambda: not server.repository.running())
+
+
+@pytest.mark.parametrize("code", [None, 0, 1])
+def test_the_process_does_not_wait_for_what_cannot_be_stopped(base, monkeypatch, code):
+    async def serve(self):
+        return code
+
+    left = []
+    for target, name, value in (
+        (server_module.logs, "configure", lambda *_, **__: None),
+        (server_module.os, "_exit", left.append),
+        (server_module.Server, "load", lambda self: None),
+        (server_module.Server, "serve", serve),
+    ):
+        monkeypatch.setattr(target, name, value)
+    assert server_module.run(Settings(model_base_path=base)) == 0
+    assert left == [code] * (code is not None)
 
 
 def test_rest_api_port_0_switches_rest_off(base):  # protocol 1

@@ -8,6 +8,7 @@ waits for its next try holds up no other, and a base path that is gone changes n
 from __future__ import annotations
 
 import logging
+import math
 import os
 import threading
 import time
@@ -312,20 +313,43 @@ class Repository:
                 self._changed.notify_all()
         log.info("version %d of %s is unloaded", version, name)
 
-    def close(self) -> None:
-        """Stop watching and free every version when its last request is answered."""
+    def running(self) -> list[str]:
+        """The versions that requests hold, and how many each, in words."""
+        with self._changed:
+            return [f"{entry.in_flight} of version {entry.status.version} of {name}" for name, entry in self._held()]
+
+    def _held(self) -> list[tuple[str, Entry]]:
+        return [(name, entry) for name, model in self._models.items() for entry in model.known() if entry.in_flight]
+
+    def interrupt(self) -> None:
+        """End the runs in flight, as far as TensorFlow can; does not wait for that."""
+        with self._changed:
+            held = [entry.servable for _, entry in self._held() if entry.servable is not None]
+        for servable in held:
+            threading.Thread(target=servable.interrupt, name="interrupt", daemon=True).start()
+
+    def close(self, seconds: float | None = None) -> bool:
+        """Stop watching and free every version when its last request is answered.
+
+        Returns whether all are, in so many seconds; None is no limit.
+        """
+        end = math.inf if seconds is None else self._clock() + seconds
         self._stopping.set()
         with self._changed:
             self._changed.notify_all()
         for thread in self._threads:
-            thread.join()
+            thread.join(seconds)
         with self._changed:
             for model in self._models.values():
                 model.drop()
-            while any(entry.busy or entry.servable for entry in self._entries()):
+            while (left := self._in_memory()) and self._clock() < end:
                 self._act()
                 self._changed.wait(TICK_SECONDS)
-        self._workers.shutdown()
+        self._workers.shutdown(wait=not left)
+        return not left
+
+    def _in_memory(self) -> bool:
+        return any(entry.busy or entry.servable for entry in self._entries())
 
 
 def _as_serving_error(error: Exception) -> ServingError:

@@ -167,6 +167,10 @@ class Servable:
                 with contextlib.suppress(ServingError, tf.errors.OpError, TypeError, ValueError):
                     batcher.run(name, rows, list(signature.outputs.values()), 0)
 
+    def interrupt(self) -> None:
+        """End the runs in flight, and wait for those that do not heed it: an op that computes is not cut short."""
+        self._session.close()
+
     def close(self) -> None:
         """Give the memory back."""
         self._plain_runs.close()

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import logging
+import os
 import signal
 import socket
 import sys
@@ -30,6 +32,9 @@ from flowformers.serving.security import read_api_keys
 from flowformers.serving.settings import Settings
 from flowformers.serving.storage import require_model
 
+log = logging.getLogger("flowformers.serving")
+END_SECONDS = 2.0  # after the drain, for what is left
+
 
 class Server:
     """Both ports over one repository. `rest_port` and `grpc_port` are known once it is ready; 0 where one is off."""
@@ -49,27 +54,48 @@ class Server:
         with stage(f"Loading {self.settings.model_config_file or self.settings.model_base_path}"):
             self.repository.start()
 
-    async def serve(self) -> None:
-        """Serve until stop() is called, then answer what was accepted and return. Raises InvalidInput: port in use."""
+    async def serve(self) -> int | None:
+        """Serve until stop() is called, then answer what was accepted and return. Raises InvalidInput: port in use.
+
+        Returns None where all has ended, else the exit code of a process that need not wait for what has not.
+        """
         self._loop, self._stopping = asyncio.get_running_loop(), asyncio.Event()
-        settings = self.settings
-        threads = run_threads(settings, self.repository.batch_size())
-        with ThreadPoolExecutor(threads, thread_name_prefix="run") as executor:
-            execution = Execution(executor, threads, settings.max_queued_requests)
-            rest = bind(settings.host, settings.rest_api_port, "rest_api_port") if settings.rest_api_port else None
-            tensor_content = settings.enable_serialization_as_tensor_content
-            grpc_api = GrpcApi(self.dataplane, execution, tensor_content=tensor_content)
-            grpc_server = await make_server(grpc_api, settings)
-            add_open_inference(grpc_server, self.dataplane, grpc_api, self.welcomes)
-            self.grpc_port = listen(grpc_server, settings)
-            await grpc_server.start()
-            drains: list[Callable[[], Awaitable[object]]] = [partial(grpc_server.stop, settings.drain_seconds)]
-            if rest is not None:
-                drains.append(await self._open_rest(rest, execution))
+        threads = run_threads(self.settings, self.repository.batch_size())
+        executor = ThreadPoolExecutor(threads, thread_name_prefix="run")
+        try:
+            drains = await self._open(Execution(executor, threads, self.settings.max_queued_requests))
             self.ready.set()
             await self._stopping.wait()
             await asyncio.gather(*(drain() for drain in drains))
-        self.repository.close()
+        finally:
+            executor.shutdown(wait=False, cancel_futures=True)
+        return self._end()
+
+    async def _open(self, execution: Execution) -> list[Callable[[], Awaitable[object]]]:
+        """Answer on both ports; returns what drains and ends each."""
+        settings = self.settings
+        rest = bind(settings.host, settings.rest_api_port, "rest_api_port") if settings.rest_api_port else None
+        tensor_content = settings.enable_serialization_as_tensor_content
+        grpc_api = GrpcApi(self.dataplane, execution, tensor_content=tensor_content)
+        grpc_server = await make_server(grpc_api, settings)
+        add_open_inference(grpc_server, self.dataplane, grpc_api, self.welcomes)
+        self.grpc_port = listen(grpc_server, settings)
+        await grpc_server.start()
+        drains: list[Callable[[], Awaitable[object]]] = [partial(grpc_server.stop, settings.drain_seconds)]
+        if rest is not None:
+            drains.append(await self._open_rest(rest, execution))
+        return drains
+
+    def _end(self) -> int | None:
+        """Free the models. Nobody waits any more for a run that still goes on: its client left, or its time is over."""
+        if runs := self.repository.running():
+            log.warning("the drain is over; runs that nobody waits for are stopped: %s", "; ".join(runs))
+            self.repository.interrupt()
+        if self.repository.close(END_SECONDS):
+            return None
+        runs = self.repository.running()
+        log.error("left as it is: %s", "; ".join(runs) or "a version that loads or closes")
+        return 1 if runs else 0
 
     async def _open_rest(self, listening: socket.socket, execution: Execution) -> Callable[[], Awaitable[object]]:
         """Answer there; returns what drains and ends it."""
@@ -92,7 +118,8 @@ class Server:
     def stop(self) -> None:
         """Begin to drain; may be called from any thread or signal handler."""
         if self._loop is not None and self._stopping is not None:
-            self._loop.call_soon_threadsafe(self._stopping.set)
+            with contextlib.suppress(RuntimeError):  # the loop has closed: all has ended already
+                self._loop.call_soon_threadsafe(self._stopping.set)
 
     def welcomes(self) -> bool:
         """Whether new requests are welcome: not before the ports are open, and not in the drain."""
@@ -100,7 +127,10 @@ class Server:
 
 
 def run(settings: Settings) -> int:
-    """Serve until SIGTERM or SIGINT; returns the exit code, 0 after a drain. Raises FlowformersError before that."""
+    """Serve until SIGTERM or SIGINT; returns the exit code, 0 after a drain. Raises FlowformersError before that.
+
+    Ends the process with 1 where a run that nobody waits for can't be stopped.
+    """
     logs.configure(settings.log_format, access=settings.enable_access_log)
     if settings.enable_tracing:
         tracing.start()
@@ -113,15 +143,25 @@ def run(settings: Settings) -> int:
             loop.add_signal_handler(number, server.stop)
         announcing = asyncio.create_task(_announce(server))
         try:
-            await server.serve()
+            code = await server.serve()
         finally:
             announcing.cancel()
+        if code is not None:
+            _leave(code)
 
     _run_loop(main())
     return 0
 
 
-def _run_loop(main: Coroutine[Any, Any, None]) -> None:
+def _leave(code: int) -> None:
+    """End the process now: its usual end waits for every thread."""
+    logging.shutdown()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
+
+
+def _run_loop(main: Coroutine[Any, Any, object]) -> None:
     """On uvloop, which Windows has not."""
     factory: Callable[[], asyncio.AbstractEventLoop] | None = None
     with contextlib.suppress(ImportError):
@@ -168,7 +208,10 @@ def _example(dtypes: Any) -> Any:
 
 @contextlib.contextmanager
 def running(settings: Settings) -> Iterator[Server]:
-    """A server in a thread of this process, drained at the end of the block; for tests and notebooks."""
+    """A server in a thread of this process, drained at the end of the block; for tests and notebooks.
+
+    A run that can't be stopped goes on after the block, and the process ends after it.
+    """
     server = Server(settings)
     server.load()
     failure: list[BaseException] = []
