@@ -85,15 +85,30 @@ def words(tmp_path_factory):
 
 
 @dataclass
+class Late:
+    """An answer that is held back until `go` is set; `asked` is set when somebody waits for it."""
+
+    answer: Any
+    asked: threading.Event = field(default_factory=threading.Event)
+    go: threading.Event = field(default_factory=threading.Event)
+
+    def wait(self):
+        self.asked.set()
+        self.go.wait(10)
+        return self.answer
+
+
+@dataclass
 class Script:
-    """Answers in order, then the last one for ever; what came in is kept."""
+    """Answers in order, then the last one for ever; what came in is kept. A Late answer waits for its time."""
 
     answers: list[Any]
     seen: list[Any] = field(default_factory=list)
 
     def next(self, request):
         self.seen.append(request)
-        return self.answers[min(len(self.seen), len(self.answers)) - 1]
+        answer = self.answers[min(len(self.seen), len(self.answers)) - 1]
+        return answer.wait() if isinstance(answer, Late) else answer
 
 
 @contextlib.contextmanager

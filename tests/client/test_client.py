@@ -60,8 +60,11 @@ def test_dtypes_shapes_and_bytes_are_those_of_the_signature(math):
 
 def test_outputs_are_picked_by_name(math):
     assert list(math.predict(PAIR, signature="pair", outputs=["scalar"])) == ["scalar"]
+    assert list(math.predict(PAIR, signature="pair", outputs=["sum", "sum"])) == ["sum"]
     with pytest.raises(InvalidInput, match="no outputs \\['total'\\]"):
         math.predict(PAIR, signature="pair", outputs=["total"])
+    with pytest.raises(InvalidInput, match="expected outputs as a list of names; got 'sum'"):
+        math.predict(PAIR, signature="pair", outputs="sum")
 
 
 def test_empty_batches_keep_their_shape_or_are_refused(math, kind):
@@ -79,6 +82,7 @@ def test_empty_batches_keep_their_shape_or_are_refused(math, kind):
     [
         ({"a": [[1, 2]]}, r"missing inputs \['b'\], unknown inputs \[\]; signature 'pair' is \(a: int32 \[\?, 2\]"),
         ({"a": [[1, 2]], "b": ["x"], "c": 1}, r"unknown inputs \['c'\]"),
+        ({"a": [[1, 2]], "b": ["x"], "c": 1, 2: 3}, r"unknown inputs \[2, 'c'\]"),
         ({"a": [[1.5, 2]], "b": ["x"]}, "a: expected int32 .* got float64"),
         ({"a": [[2**40, 2]], "b": ["x"]}, "a: expected int32 .* do not fit"),
         ({"a": [[1, 2], [3]], "b": ["x"]}, "a: expected int32 .* one length"),
@@ -195,6 +199,21 @@ def test_a_model_without_text_says_how_to_get_it(math):
         math.classify(["I love it."])
     with pytest.raises(InvalidInput, match="that gives sentence_embedding"):
         math.embed(["I love it."])
+
+
+@pytest.mark.parametrize(
+    ("texts", "pairs", "text"),
+    [
+        (5, None, "expected texts as a list of strings; got int"),
+        (["a"], 5, "expected pairs as a list of strings; got int"),
+        ({"text": "a"}, None, "expected texts as a list of strings; got a mapping"),
+    ],
+)
+def test_texts_of_another_form_are_refused(math, texts, pairs, text):
+    with pytest.raises(InvalidInput, match=text):
+        math.classify(texts, pairs)
+    with pytest.raises(InvalidInput, match="expected a pair for each text; got 1 and 2"):
+        math.classify(["a"], (pair for pair in "bc"))
 
 
 def test_many_threads_share_a_client(arithmetic):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import email.utils
 import socket
@@ -11,10 +12,11 @@ import time
 import grpc
 import pytest
 
-from flowformers.client import Client, Retry
+from flowformers.client import AsyncClient, Client, Retry
 from flowformers.errors import InvalidInput, Kind, ServingError
-from flowformers.wire import get_model_status_pb2
-from tests.client.conftest import Awaited, grpc_script, http_script
+from flowformers.wire import get_model_status_pb2, predict_pb2
+from tests.client.conftest import Awaited, Late, grpc_script, http_script
+from tests.client.test_rollout import declares_in_grpc
 
 FAST = Retry(attempts=3, initial=0.01)
 FINE = {"error_code": "OK", "error_message": ""}
@@ -157,6 +159,76 @@ def test_names_are_escaped_in_the_path(client_of):
     ):
         client.status()
     assert script.seen[0][0] == "/base/v1/models/a%2Fb%3Ac/labels/%C3%A9"
+
+
+@pytest.mark.parametrize("value", ["inf", "1e400", "nan", "-1", "tomorrow", "Fri, 31 Dec 99999 23:59:59 GMT"])
+def test_a_retry_after_that_is_no_time_is_not_waited_for(client_of, value):
+    with (
+        http_script(busy(503, **{"retry-after": value}), OK) as (port, script),
+        client_of(port, timeout=None) as client,
+    ):
+        assert client.status()[0].version == 1
+    assert len(script.seen) == 2
+
+
+@pytest.mark.parametrize("status", [200, 400])
+def test_an_answer_nested_without_end_is_an_error_of_the_server(client_of, status):
+    with http_script((status, {}, b"[" * 10**5)) as (port, _), client_of(port) as client, pytest.raises(ServingError):
+        client.status()
+
+
+def test_an_answer_that_can_not_be_read_does_not_blame_the_input():
+    odd = predict_pb2.PredictResponse()
+    odd.outputs["y"].dtype = 11  # a quantized one
+    told = declares_in_grpc({"y": "DT_FLOAT"})
+    with (
+        grpc_script(told, odd) as (port, _),
+        Client(f"grpc://127.0.0.1:{port}", model="m") as client,
+        pytest.raises(ServingError, match=r"the answer can't be read: .* y: dtype 11") as caught,
+    ):
+        client.predict([1.0])
+    assert caught.value.kind is Kind.UNKNOWN
+
+
+@pytest.fixture(params=["http", "grpc"])
+def held_back(request):
+    """(url, an answer that does not come until the test has ended)."""
+    serve, error = {"http": (http_script, busy(400)), "grpc": (grpc_script, (grpc.StatusCode.NOT_FOUND, "", ()))}[
+        request.param
+    ]
+    late = Late(error)
+    with serve(late) as (port, _):
+        yield f"{request.param}://127.0.0.1:{port}", late
+        late.go.set()
+
+
+def test_closing_an_async_client_is_an_error_to_those_who_wait_and_no_cancellation(held_back):
+    url, late = held_back
+
+    async def ask():
+        client = AsyncClient(url, model="m", retry=FAST)
+        waiting = asyncio.create_task(client.metadata())
+        await asyncio.to_thread(late.asked.wait, 10)
+        await client.close()
+        return (await asyncio.gather(waiting, return_exceptions=True))[0]
+
+    error = asyncio.run(ask())
+    assert isinstance(error, ServingError)
+    assert error.kind is Kind.CANCELLED
+
+
+def test_a_task_that_is_cancelled_while_it_waits_stays_cancelled(held_back):
+    url, late = held_back
+
+    async def ask():
+        async with AsyncClient(url, model="m", retry=FAST) as client:
+            waiting = asyncio.create_task(client.metadata())
+            await asyncio.to_thread(late.asked.wait, 10)
+            waiting.cancel()
+            await asyncio.wait([waiting])
+            return waiting.cancelled()
+
+    assert asyncio.run(ask())
 
 
 @pytest.mark.parametrize("kind", [Client, Awaited])

@@ -31,7 +31,7 @@ def to_arrays(inputs: Any, signature: Signature, name: str) -> dict[str, Array]:
             raise InvalidInput(f"expected a mapping of {', '.join(expected)}; signature {name!r} is {signature}")
         inputs = {next(iter(expected)): inputs}
     if set(inputs) != set(expected):
-        missing, unknown = sorted(set(expected) - set(inputs)), sorted(set(inputs) - set(expected))
+        missing, unknown = sorted(set(expected) - set(inputs)), sorted(set(inputs) - set(expected), key=str)
         raise InvalidInput(f"missing inputs {missing}, unknown inputs {unknown}; signature {name!r} is {signature}")
     return {key: to_array(inputs[key], info, key) for key, info in expected.items()}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import grpc
@@ -22,7 +23,7 @@ from flowformers.client.calls import (
     VersionStatus,
 )
 from flowformers.client.connection import Connection
-from flowformers.errors import ServingError
+from flowformers.errors import Kind, ServingError
 from flowformers.types import Array
 from flowformers.wire import get_model_metadata_pb2, get_model_status_pb2, predict_pb2, tensors
 from flowformers.wire.codes import kind_of_grpc
@@ -74,11 +75,21 @@ class AsyncGrpcTransport:
             reply = await self._methods[type(call)](_request(call), timeout=timeout, metadata=self._metadata)
         except grpc.RpcError as error:
             raise _error(error) from error
+        except asyncio.CancelledError as error:
+            if _is_cancelled():
+                raise
+            # gRPC's word for a closed channel; passed on, a task group would end without an error.
+            raise ServingError(Kind.CANCELLED, "the client was closed before the answer came") from error
         return _result(call, reply)
 
     async def close(self) -> None:
         """Close the channel."""
         await self._channel.close()
+
+
+def _is_cancelled() -> bool:
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 def _channel(library: Any, connection: Connection) -> Any:
@@ -139,7 +150,10 @@ def _outputs(call: PredictCall, reply: Any) -> Outputs:
 
 
 def _array(proto: Any, name: str) -> Array:
-    return as_text(to_array(proto, name), name)
+    try:
+        return as_text(to_array(proto, name), name)
+    except ServingError as error:  # of a reader that servers have too: it blames the one who asks
+        raise ServingError(Kind.UNKNOWN, f"the answer can't be read: {error}") from error
 
 
 def _status(one: Any) -> VersionStatus:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+import math
 import reprlib
 import ssl
 import threading
@@ -112,6 +113,8 @@ class AsyncRestTransport:
 
     async def send(self, call: Call, timeout: float | None) -> Any:
         """Ask once. Raises ServingError."""
+        if self._http.is_closed:  # perhaps by another task, between two tries of this one
+            raise ServingError(Kind.CANCELLED, "the client is closed")
         with _failures(timeout):
             async with asyncio.timeout(timeout):
                 response = await self._http.request(**_request(call), timeout=None)
@@ -200,7 +203,7 @@ def _result(call: Call, response: httpx2.Response) -> Any:
         if isinstance(call, StatusCall):
             return [_status(one) for one in document["model_version_status"]]
         return _metadata(document)
-    except (ValueError, LookupError, TypeError, AttributeError) as error:
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         text = f"{response.url} does not answer as TensorFlow Serving does: {type(error).__name__}: {error}"
         raise ServingError(Kind.UNKNOWN, text) from error
 
@@ -209,7 +212,7 @@ def _error(response: httpx2.Response) -> ServingError:
     """TensorFlow Serving's error; the body's beginning where something in between answered."""
     try:
         text = response.json()["error"]
-    except (ValueError, LookupError, TypeError):
+    except (ValueError, LookupError, TypeError, RecursionError):
         text = response.text[:ERROR_TEXT] or response.reason_phrase
     kind, after = kind_of_http(response.status_code), retry_after(response.headers.get("retry-after"))
     return ServingError(kind, f"{text} (HTTP {response.status_code})", retry_after=after)
@@ -220,12 +223,13 @@ def retry_after(value: str | None) -> float | None:
     if value is None:
         return None
     try:
-        return max(0.0, float(value))
+        seconds = float(value)
+        return max(0.0, seconds) if math.isfinite(seconds) else None
     except ValueError:
         pass
     try:
         return max(0.0, parsedate_to_datetime(value).timestamp() - time.time())
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
 
 

@@ -113,18 +113,23 @@ class Session:
         signature = known.signatures.get(name)
         if signature is None:
             raise InvalidInput(f"model {self.target.name!r} has no signature {name!r}; it has {_listed(known)}")
-        unknown = sorted(set(outputs) - set(signature.outputs))
+        if isinstance(outputs, str):
+            raise InvalidInput(f"expected outputs as a list of names; got {outputs!r}")
+        unknown = sorted(set(outputs) - set(signature.outputs), key=str)
         if unknown:
             raise InvalidInput(f"signature {name!r} has no outputs {unknown}; it is {signature}")
         arrays = to_arrays(inputs, signature, name)
-        return PredictCall(self.target, name, arrays, tuple(outputs), signature)
+        # Each once: TensorFlow Serving refuses a name that is there twice, on gRPC alone.
+        return PredictCall(self.target, name, arrays, tuple(dict.fromkeys(outputs)), signature)
 
     def _of_texts(self, texts: Any, pairs: Any, outputs: Sequence[str], timeout: float | None) -> Steps[Outputs]:
         inputs = {TEXT: _listed_texts(texts, "texts")}
         if pairs is not None:
             inputs[TEXT_PAIR] = _listed_texts(pairs, "pairs")
             if len(inputs[TEXT]) != len(inputs[TEXT_PAIR]):
-                raise InvalidInput(f"expected a pair for each text; got {len(inputs[TEXT])} and {len(pairs)}")
+                raise InvalidInput(
+                    f"expected a pair for each text; got {len(inputs[TEXT])} and {len(inputs[TEXT_PAIR])}"
+                )
         wanted = TEXT_PAIR if pairs is not None else TEXT
 
         def plan(known: Metadata) -> PredictCall:
@@ -164,4 +169,7 @@ def _listed_texts(texts: Any, name: str) -> Sequence[str]:
         return [texts]  # type: ignore[list-item]
     if isinstance(texts, Mapping):
         raise InvalidInput(f"expected {name} as a list of strings; got a mapping. predict() takes named inputs")
-    return list(texts)
+    try:
+        return list(texts)
+    except TypeError as error:
+        raise InvalidInput(f"expected {name} as a list of strings; got {type(texts).__name__}") from error
