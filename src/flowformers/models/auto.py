@@ -87,9 +87,11 @@ def class_of(folder: str | Path, task: str | None = None, **hub: Any) -> Any:
     config.json names.
     """
     if task is not None:
-        if task not in BY_TASK:
-            raise InvalidInput(f"expected a task of {', '.join(sorted(BY_TASK))}; got {task!r}")
-        return BY_TASK[task]
+        name = PIPELINES.get(task, task)
+        if name not in BY_TASK:
+            known = ", ".join(sorted({*BY_TASK, *PIPELINES}))
+            raise InvalidInput(f"expected a task of {known}; got {task!r}")
+        return BY_TASK[name]
     place = checkpoint.resolve(str(folder), **hub)
     return TFSentenceEncoder if is_sentence_encoder(place) else architecture(AutoConfig.from_pretrained(place))
 
@@ -99,6 +101,14 @@ def _dashed(auto: str) -> str:
     return re.sub(r"(?<=[a-z])(?=[A-Z])", "-", auto.partition("For")[2]).lower()
 
 
+# What transformers' pipelines call the same tasks.
+PIPELINES = {
+    "feature-extraction": "text-encoding",
+    "fill-mask": "masked-lm",
+    "ner": "token-classification",
+    "sentiment-analysis": "sequence-classification",
+    "text-classification": "sequence-classification",
+}
 BY_TASK = {_dashed(name): cls for name, cls in AUTO_CLASSES.items() if "For" in name}
 
 
