@@ -336,6 +336,21 @@ def test_infinity_nan_and_the_lowest_number_are_compared_too(tmp_path, classifie
         classifier.save_pretrained(tmp_path, saved_model=True, signatures={"mine": mine})
 
 
+def test_nan_in_the_answers_is_told_by_output_and_a_mask_is_not(tmp_path, classifier, caplog):
+    bias = classifier.head.classifier.bias
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.float32, name="x")])
+    def mine(x):
+        low, never = tf.math.log(bias.value[0]), tf.math.log(bias.value[0] - 1.0)
+        return {"masked": x * 0.0 + low, "broken": x * 0.0 + never, "lowest": x * 0.0 + tf.float32.min}
+
+    classifier.save_pretrained(tmp_path, saved_model=True, signatures={"mine": mine})
+    (text,) = caplog.messages
+    assert "NaN in the model's answers" in text
+    assert "mine/broken." in text
+    assert "masked" not in text
+
+
 def test_a_place_that_cannot_be_written_is_told(tmp_path, classifier):
     (tmp_path / "saved_model").write_text("in the way")
     with pytest.raises(ExportError, match="can't write to"):

@@ -40,6 +40,15 @@ def test_an_explicit_loss_is_keras_business(classifier, batch):
     assert classifier.evaluate(batch, LABELS, verbose=0) == pytest.approx(own, abs=1e-5)
 
 
+def test_fit_can_be_compiled_by_xla(batch):
+    model = flowformers.TFBertForSequenceClassification(still(num_hidden_layers=1))
+    expected = np.mean(model(batch, labels=LABELS).loss)
+    model.compile(optimizer=keras.optimizers.SGD(0.1), jit_compile=True)
+    first, second = model.fit(batch, LABELS, epochs=2, verbose=0).history["loss"]
+    assert first == pytest.approx(expected, abs=1e-5)
+    assert second < first
+
+
 def test_gradients_without_padding_equal_dense_gradients(batch):
     model = flowformers.TFBertForSequenceClassification(still())
     gradients = []

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 
 import keras
 import numpy as np
@@ -103,6 +106,22 @@ def test_eager_mode_equals_the_graph(encoder):
     batch = ids(encoder, TEXTS)
     graph = tf.function(encoder.call, autograph=False)(batch)["sentence_embedding"]
     np.testing.assert_allclose(encoder.call(batch)["sentence_embedding"], graph, atol=1e-5)
+
+
+WITHOUT_ONEDNN = """
+from flowformers.errors import InvalidInput
+from flowformers.nn.precision import products
+try:
+    products("int8")
+except InvalidInput as error:
+    print(error)
+"""
+
+
+def test_int8_without_onednn_says_what_to_set():
+    environment = os.environ | {"TF_ENABLE_ONEDNN_OPTS": "0", "PYTHONPATH": ":".join(sys.path)}
+    done = subprocess.run([sys.executable, "-c", WITHOUT_ONEDNN], capture_output=True, text=True, env=environment)
+    assert "set TF_ENABLE_ONEDNN_OPTS=1" in done.stdout, done.stderr
 
 
 def test_int8_is_for_inference(batch):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import gc
+import logging
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -23,9 +24,17 @@ COMMANDS = {
 
 def command() -> int:
     """The program: main(), and an end without the second that Python takes to look for garbage in all of TensorFlow."""
+    _log_plainly()
     code = main()
     gc.freeze()
     return code
+
+
+def _log_plainly() -> None:
+    """Warnings as they are worded: other libraries set up a form of their own for all that is logged."""
+    handler, log = logging.StreamHandler(), logging.getLogger("flowformers")
+    handler.setFormatter(logging.Formatter("%(message)s"))
+    log.handlers, log.propagate = [handler], False
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -37,12 +46,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for command, text in COMMANDS.items():
         sub = commands.add_parser(command, help=text, description=text)
+        sub.set_defaults(parser=sub)
         sub.add_argument("--debug", action="store_true", help="show the traceback of an error")
         if command == name:
             module = import_module(f"flowformers.cli.{command}")
             module.configure(sub)
             words = getattr(module, "prepare", list)(words)
-    return _run(parser.parse_args(words))
+    arguments, unknown = parser.parse_known_args(words)
+    if unknown:  # argparse would print the usage of flowformers, not the command's
+        arguments.parser.error(f"unrecognized arguments: {' '.join(unknown)}")
+    return _run(arguments)
 
 
 def _run(arguments: argparse.Namespace) -> int:

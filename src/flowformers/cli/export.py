@@ -89,6 +89,7 @@ def run(arguments: argparse.Namespace) -> int:
             arguments.weights, arguments.device, Batching() if arguments.batching else None, arguments.attention
         ),
         text_options=text_options(arguments),
+        strict=True,
         **hub_options(arguments),
     )
     folder = base / str(arguments.version)

@@ -6,6 +6,7 @@ import argparse
 import contextlib
 import dataclasses
 import hashlib
+import logging
 import os
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -19,9 +20,12 @@ from flowformers.errors import InvalidInput, NotFound
 if TYPE_CHECKING:  # the commands' help is printed without TensorFlow
     from flowformers.export.graph import Attention
 
+log = logging.getLogger("flowformers")
+
 # Names that TensorFlow is published under.
 TENSORFLOWS = ("tensorflow", "tensorflow-cpu", "tensorflow-macos", "tf-nightly")
-CONTENT = ("*.json", "*.safetensors", "*.bin", "*.h5", "*.ckpt.*", "*.txt", "*.model")
+WEIGHTS = ("*.safetensors", "*.bin", "*.h5")
+CONTENT = ("*.json", *WEIGHTS, "*.ckpt.*", "*.txt", "*.model")
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -133,18 +137,51 @@ def default_name(model: str) -> str:
 def servable_base(model: str, task: str | None, hub: dict[str, Any], attention: Attention = "together") -> Path:
     """The folder of numbered versions that MODEL means; a checkpoint is exported once into the cache.
 
-    attention: see export.Graph. Raises NotFound where MODEL is none of the three.
+    A checkpoint with SavedModels beside its weights means these, unless a task is given; weights that are newer are
+    told. attention: see export.Graph. Raises NotFound where MODEL is none of the three, InvalidInput for a task
+    where there is no checkpoint.
     """
+    folder = Path(model).expanduser()
+    found = _exported(folder)
+    if found is None and (folder / "saved_model.pb").is_file():
+        raise NotFound(f"{folder} is one SavedModel; give the folder above it, whose children are numbered versions")
+    if found is None or (task is not None and found[0] != folder and (folder / "config.json").is_file()):
+        return cached_export(model, task, hub, attention)
+    base, newest = found
+    if task is not None:
+        raise InvalidInput(
+            f"--task says how a checkpoint is read, but {base} holds SavedModels; leave --task out, or give the "
+            "folder of a checkpoint"
+        )
+    if base != folder:
+        _tell_newer(folder, newest)
+    return base.absolute()
+
+
+def _exported(folder: Path) -> tuple[Path, Path] | None:
+    """The folder of numbered SavedModels that is meant, and the saved_model.pb of the highest; None without any."""
     from flowformers.serving.storage import versions_in
 
-    folder = Path(model).expanduser()
     for base in (folder, folder / "saved_model"):
-        versions = versions_in(base) or {}
-        if any((path / "saved_model.pb").is_file() for path in versions.values()):
-            return base.absolute()
-    if (folder / "saved_model.pb").is_file():
-        raise NotFound(f"{folder} is one SavedModel; give the folder above it, whose children are numbered versions")
-    return cached_export(model, task, hub, attention)
+        versions = sorted((versions_in(base) or {}).items(), reverse=True)
+        files = [path / "saved_model.pb" for _, path in versions if (path / "saved_model.pb").is_file()]
+        if files:
+            return base, files[0]
+    return None
+
+
+def _tell_newer(folder: Path, saved_model: Path) -> None:
+    """A warning only: a folder that was copied may have lost the order in which its files were written."""
+    made = saved_model.stat().st_mtime_ns
+    files = sorted(path for pattern in ("config.json", *WEIGHTS) for path in folder.glob(pattern))
+    newer = [path.name for path in files if path.stat().st_mtime_ns > made]
+    if newer:
+        base = saved_model.parent.parent
+        log.warning(
+            "%s in %s: newer than %s, which is used all the same. To use the checkpoint remove %s, or export it to "
+            "another folder; to use what is there without this warning give %s",
+            " and ".join(newer), folder, saved_model, base, base,
+        )  # fmt: skip
 
 
 def cached_export(model: str, task: str | None, hub: dict[str, Any], attention: Attention = "together") -> Path:
@@ -156,7 +193,7 @@ def cached_export(model: str, task: str | None, hub: dict[str, Any], attention: 
     if not (target / "saved_model" / "1" / "saved_model.pb").is_file():
         from flowformers.export import Graph, export_checkpoint
 
-        export_checkpoint(str(source), target, task=task, graph=Graph(attention=attention))
+        export_checkpoint(str(source), target, task=task, graph=Graph(attention=attention), strict=True)
     return target / "saved_model"
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import logging
 import os
 import platform
 import sys
@@ -23,6 +24,8 @@ def require_tensorflow(command: str) -> None:
         raise MissingDependency(f"{command} needs TensorFlow: pip install 'flowformers[cpu]' (or [gpu])")
     if "tensorflow" not in sys.modules:
         _import()
+    # Deprecations inside of TensorFlow are the package's affair, not that of who runs a command.
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)
 
 
 def _import() -> None:

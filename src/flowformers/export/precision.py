@@ -14,6 +14,7 @@ import numpy as np
 import tensorflow as tf
 
 from flowformers.errors import InvalidInput
+from flowformers.progress import steps
 from flowformers.text import AutoTokenizer
 from flowformers.types import Array
 
@@ -96,7 +97,7 @@ def _answers(model: Any, tokenizer: Any, texts: Sequence[str]) -> dict[str, list
     """Every output's answer to every text, padding left out."""
     limit, axes = model.base_model.spec.max_length, _axes(model)
     found: dict[str, list[Array]] = {}
-    for start in range(0, len(texts), BATCH):
+    for start in steps(range(0, len(texts), BATCH), f"Measuring {model.precision}"):
         batch = tokenizer(
             list(texts[start : start + BATCH]), padding=True, truncation=True, max_length=limit, return_tensors="np"
         )

@@ -28,7 +28,8 @@ def samples_of(functions: Mapping[str, Any], vocab_size: int) -> Samples:
     columns = next((found[name] for name in ("text_pair", "text", "ids", "serving_default") if name in found), None)
     examples = [name for name in functions if name not in plain]
     if columns is None:
-        log.warning("%s: not compared and not warmed up, as only you know its features", ", ".join(examples))
+        if examples:
+            log.warning("%s: not compared and not warmed up, as only you know its features", ", ".join(examples))
         return found
     return found | {name: {"inputs": serialized_examples(columns)} for name in examples}
 

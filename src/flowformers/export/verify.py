@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -15,6 +16,8 @@ from flowformers.export.functions import answers_of, as_traced
 from flowformers.export.samples import Samples
 from flowformers.types import Array
 
+log = logging.getLogger("flowformers")
+
 # Absolute, per unit of the answer's own scale: the graph's optimiser may reorder float32 sums.
 TOLERANCE = 1e-5
 
@@ -25,6 +28,7 @@ def verify(folder: Path, functions: dict[str, Any], samples: Samples, *, optimis
     optimised: run the first signature also as a server does, with what TensorFlow's optimiser makes of it. The others
     share the model's body, and a first call of each takes the optimiser longer than all the rest; and in a reduced
     precision its other order of sums shows, where a number falls on the other side of a step.
+    Where the model itself gives NaN, a warning names the output: masks have -inf or the lowest number, but never that.
     Raises VerificationFailed that names the signature, the output, the difference and the folder, which is kept.
     """
     with as_traced(), ThreadPoolExecutor(2) as pool:  # a first call spends its time outside Python's lock
@@ -32,6 +36,7 @@ def verify(folder: Path, functions: dict[str, Any], samples: Samples, *, optimis
         answers = pool.map(lambda name: answers_of(functions[name], samples[name]), samples)
         expected = dict(zip(samples, answers, strict=True))
         signatures = loading.result().signatures
+        _tell_nan(expected)
 
         def check(name: str) -> None:
             _compare_all(name, expected[name], signatures[name](**samples[name]), folder)
@@ -39,6 +44,20 @@ def verify(folder: Path, functions: dict[str, Any], samples: Samples, *, optimis
         list(pool.map(check, samples))  # raises what a check raises
     if optimised and samples:
         check(next(iter(samples)))
+
+
+def _tell_nan(answers: Mapping[str, Mapping[str, Any]]) -> None:
+    found = [f"{name}/{output}" for name, given in answers.items() for output, x in given.items() if has_nan(x)]
+    if found:
+        log.warning(
+            "NaN in the model's answers, and so in the SavedModel's: %s. Look for NaN in its weights, or for numbers "
+            "that its precision can't hold", ", ".join(found),
+        )  # fmt: skip
+
+
+def has_nan(values: Any) -> bool:
+    """Whether a tensor of any dtype holds NaN."""
+    return values.dtype.is_floating and bool(tf.reduce_any(tf.math.is_nan(values)))
 
 
 def _compare_all(name: str, expected: Mapping[str, Any], got: Mapping[str, Any], folder: Path) -> None:

@@ -90,10 +90,11 @@ def class_of(name_or_path: str | Path, task: str | None = None, **hub: Any) -> A
 
 
 def class_of_task(task: str) -> Any:
-    """The Auto class. Raises InvalidInput."""
-    if task not in BY_TASK:
-        raise InvalidInput(f"expected a task of {', '.join(sorted(BY_TASK))}; got {task!r}")
-    return BY_TASK[task]
+    """The Auto class for a task or for the name of a pipeline. Raises InvalidInput."""
+    name = PIPELINES.get(task, task)
+    if name not in BY_TASK:
+        raise InvalidInput(f"expected a task of {', '.join(sorted({*BY_TASK, *PIPELINES}))}; got {task!r}")
+    return BY_TASK[name]
 
 
 def _dashed(auto: str) -> str:
@@ -101,6 +102,14 @@ def _dashed(auto: str) -> str:
     return re.sub(r"(?<=[a-z])(?=[A-Z])", "-", auto.partition("For")[2]).lower()
 
 
+# What transformers' pipelines call the same tasks.
+PIPELINES = {
+    "feature-extraction": "text-encoding",
+    "fill-mask": "masked-lm",
+    "ner": "token-classification",
+    "sentiment-analysis": "sequence-classification",
+    "text-classification": "sequence-classification",
+}
 BY_TASK = {_dashed(name): cls for name, cls in AUTO_CLASSES.items() if "For" in name}
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import tensorflow as tf
+from tensorflow.python.ops.control_flow_util import GraphOrParentsInXlaContext  # nothing public says it
 
 from flowformers.errors import InvalidInput
 from flowformers.heads import HeadSpec
@@ -117,7 +118,8 @@ def _sizes(tensors: Tensors) -> tuple[Tensor | int, Tensor | int]:
 
 
 def _packed(mask: Tensor | None, batch: Tensor | int, length: Tensor | int, *, dense: bool) -> Packed:
-    if mask is None or dense or mask.shape.rank != 2:
+    # XLA knows no number of tokens that depends on the mask's values: padding is computed there.
+    if mask is None or dense or mask.shape.rank != 2 or _compiled_by_xla():
         return everything(batch, length)
     # A mask of another shape would pick wrong tokens without a word.
     checked = tf.debugging.assert_equal(
@@ -126,6 +128,11 @@ def _packed(mask: Tensor | None, batch: Tensor | int, length: Tensor | int, *, d
     with tf.control_dependencies([checked] if checked is not None else []):
         store = prepared()  # in an export it is a choice, as it costs a request of one row some ops
         return real_tokens(tf.identity(mask), batch, length, by_length=store is None or store.form.by_length)
+
+
+def _compiled_by_xla() -> bool:
+    """Whether what is being traced is for jit_compile=True."""
+    return GraphOrParentsInXlaContext(tf.compat.v1.get_default_graph())  # type: ignore[no-any-return]
 
 
 def _embed(encoder: Encoder, tensors: Tensors, layout: Layout, request: Request) -> Tensor:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
 from flowformers import checkpoint
-from flowformers.errors import InvalidInput
+from flowformers.errors import InvalidInput, WeightsMismatch
 from flowformers.families import PretrainedConfig
 from flowformers.families._config import read_config
 from flowformers.hub import taken_from
@@ -17,6 +20,21 @@ from flowformers.nn.precision import checked
 from flowformers.progress import steps
 
 log = logging.getLogger("flowformers")
+
+_complete: ContextVar[bool] = ContextVar("complete", default=False)
+
+
+@contextmanager
+def complete() -> Iterator[None]:
+    """Raise WeightsMismatch where a weight is not in the checkpoint and would start fresh with a warning.
+
+    A base model's pooler is left out instead: many checkpoints have none, and the states are whole without it.
+    """
+    token = _complete.set(True)
+    try:
+        yield
+    finally:
+        _complete.reset(token)
 
 
 def from_pretrained(
@@ -46,9 +64,9 @@ def from_pretrained(
     folder = checkpoint.resolve(name_or_path, **hub)
     given = cls.config_class.from_pretrained(config, **hub) if isinstance(config, str | Path) else config
     settings, extra = _config(cls, folder, given, kwargs)
-    with uninitialised():
-        model = cls(settings, *model_args, **extra)
     with checkpoint.open_checkpoint(folder, use_safetensors=use_safetensors, from_pt=from_pt) as source:
+        with uninitialised():
+            model = cls(settings, *model_args, **_without_pooler(cls, source) | extra)
         info = fill(model, source, ignore_mismatched_sizes=ignore_mismatched_sizes)
     model.name_or_path, model.precision = str(name_or_path), precision
     return (model, info) if output_loading_info else model
@@ -85,6 +103,8 @@ def fill(model: Any, source: checkpoint.Checkpoint, *, ignore_mismatched_sizes: 
         base_prefix=model.family.prefix,
         ignore_mismatched_sizes=ignore_mismatched_sizes,
     )
+    if _complete.get():
+        _refuse_fresh(model, source, _fresh(plan))
     for index, name in steps(plan.assignments, "Loading weights"):
         slots[index].variable.assign(checkpoint.read_parameter(source, name, slots[index].parameter))
     filled = {index for index, _ in plan.assignments}
@@ -96,7 +116,7 @@ def fill(model: Any, source: checkpoint.Checkpoint, *, ignore_mismatched_sizes: 
 
 
 def _report(model: Any, plan: checkpoint.Plan) -> None:
-    new = [*plan.missing_keys, *(name for name, *_ in plan.mismatched_keys)]
+    new = _fresh(plan)
     if new:
         log.warning(
             "%s: %d weights are not in the checkpoint and start fresh: %s. Train before you use predictions.",
@@ -106,4 +126,24 @@ def _report(model: Any, plan: checkpoint.Plan) -> None:
     if unread:
         log.warning(
             "%s: the checkpoint holds tensors that nothing here reads: %s", type(model).__name__, ", ".join(unread)
+        )
+
+
+def _without_pooler(cls: Any, source: checkpoint.Checkpoint) -> dict[str, Any]:
+    """Keywords for the constructor, see complete()."""
+    bare = _complete.get() and "Model" in cls.head_spec.auto and cls.head_spec.pooler
+    return {"add_pooling_layer": False} if bare and not any("pooler" in name for name in source.names()) else {}
+
+
+def _fresh(plan: checkpoint.Plan) -> list[str]:
+    """The weights that the checkpoint does not fill."""
+    return [*plan.missing_keys, *(name for name, *_ in plan.mismatched_keys)]
+
+
+def _refuse_fresh(model: Any, source: checkpoint.Checkpoint, names: list[str]) -> None:
+    if names:
+        raise WeightsMismatch(
+            f"{source.path}: {len(names)} weights of {type(model).__name__} are not in the checkpoint and would be "
+            f"random: {', '.join(names)}. Choose the task that it was trained for (--task masked-lm, text-encoding, "
+            "...; config.json says it without --task), or train it first"
         )

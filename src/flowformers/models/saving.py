@@ -10,7 +10,7 @@ import numpy as np
 
 from flowformers import checkpoint
 from flowformers.checkpoint import Parameter
-from flowformers.errors import InvalidInput
+from flowformers.errors import ExportError, InvalidInput
 from flowformers.types import Array
 
 
@@ -48,7 +48,7 @@ def save_pretrained(
     check_options(options)
     if folder.is_file():
         raise InvalidInput(f"expected a folder to save to; {folder} is a file")
-    folder.mkdir(parents=True, exist_ok=True)
+    _make(folder)
     if safe_serialization:
         checkpoint.write_safetensors(folder / "model.safetensors", tensors(model))
     else:
@@ -65,6 +65,14 @@ def save_pretrained(
         from flowformers.export import write_saved_model
 
         write_saved_model(model, folder / "saved_model", version=version, **options)
+
+
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        reason = error.strerror or error
+        raise ExportError(f"can't make the folder {folder} to save to: {reason}. Choose another place") from error
 
 
 def check_options(options: Mapping[str, Any]) -> None:
