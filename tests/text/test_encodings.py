@@ -110,6 +110,7 @@ def test_nothing_is_padded_and_no_row_is_cut(bert):
         (["text"], {}, "a list of encodings to pad; got str"),
         ([{"input_ids": [1], "labels": 1}, {"input_ids": [1]}], {}, "number 1 has input_ids"),
         ({"input_ids": [[1], [2]], "labels": [1]}, {}, "expected 2 rows in labels.*got 1"),
+        ([{"input_ids": np.array([[1, 2]])}], {}, r"of one text in each encoding, \[S\]; got \[1, S\]"),
         ({"input_ids": [[1], [2]]}, {"padding_side": "top"}, "padding_side of 'left' or 'right'; got 'top'"),
     ],
 )

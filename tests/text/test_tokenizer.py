@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 from importlib.resources import files
 from pathlib import Path
 
@@ -151,6 +152,19 @@ def test_what_transformers_4_code_asks_from_habit_is_there(bert):
     assert '103: AddedToken("[MASK]"' in shown
 
 
+def test_a_tokenizer_and_what_it_returns_can_be_sent_to_another_process(bert):
+    batch = bert(["a", "b c"])
+    assert pickle.loads(pickle.dumps(bert))(["a", "b c"]) == batch
+    again = pickle.loads(pickle.dumps(batch))
+    assert again == batch
+    assert again[1].tokens == batch[1].tokens
+
+
+def test_what_is_not_offered_leads_to_the_table_of_it(bert):
+    with pytest.raises(AttributeError, match=r"no 'push_to_hub'.*migrating\.md"):
+        bert.push_to_hub("name")
+
+
 def test_max_length_alone_cuts_as_in_transformers(bert):
     assert bert("a b c d", max_length=4)["input_ids"] == [101, 1037, 1038, 102]
     assert len(bert("a b c d", max_length=4, truncation=False)["input_ids"]) == 6
@@ -165,6 +179,8 @@ def test_one_id_or_an_array_is_decoded_with_spaces_as_asked(bert, roberta):
     assert roberta.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=True) == "a, b's."
     with pytest.raises(InvalidInput, match="batch_decode"):
         bert.decode([[7592]])
+    with pytest.raises(InvalidInput, match=r"from 0; got -1"):
+        bert.decode(-1)
 
 
 # Names and files
@@ -201,6 +217,7 @@ def test_a_tokenizer_is_made_from_a_pipeline_or_its_file(bert):
     ("make", "kind", "fragment"),
     [
         (lambda: BertTokenizer("bert-base-uncased"), NotFound, r"no file bert-base-uncased.*BertTokenizer.*from_pre"),
+        (lambda: BertTokenizer(3), InvalidInput, "Tokenizer of the tokenizers library or a file; got int"),
         (lambda: BertTokenizer(), InvalidInput, r"tokenizer_object or vocab_file; got none.*from_pretrained"),
         (lambda: RobertaTokenizerFast("vocab.json"), InvalidInput, "vocab_file and merges_file; got vocab.json"),
         (lambda: PreTrainedTokenizerFast("x.json"), InvalidInput, "or tokenizer_file or tokenizer_object; got x.json"),

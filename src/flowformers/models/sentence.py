@@ -17,6 +17,8 @@ from flowformers.heads.sentence import Normalize, Pooling, Projection
 from flowformers.models.fitting import forget_traced
 from flowformers.models.loading import folder_of
 from flowformers.models.saving import SavedModelOptions, check_options
+from flowformers.models.similarity import checked, similarity, unit
+from flowformers.progress import steps
 from flowformers.text import AutoTokenizer
 from flowformers.types import Array, Tensor
 
@@ -29,7 +31,8 @@ class TFSentenceEncoder(keras.Model):  # type: ignore[misc]
     """An encoder, a pooling, and what follows: encode(texts) -> float32 [B, H].
 
     Pooling, dense layers and normalisation are those of the folder's modules.json; nothing is assumed. max_length is in
-    tokens, lower_case is done before tokenisation, prompt is put in front of every text.
+    tokens, lower_case is done before tokenisation, prompt is put in front of every text, similarity_fn_name is what
+    similarity() does.
     """
 
     def __init__(
@@ -42,10 +45,12 @@ class TFSentenceEncoder(keras.Model):  # type: ignore[misc]
         max_length: int | None = None,
         lower_case: bool = False,
         prompt: str = "",
+        similarity_fn_name: str = "cosine",
     ) -> None:
         super().__init__(name="tf_sentence_encoder")
         self.transformer, self.pooling, self.steps = transformer, pooling, list(modules)
         self.tokenizer, self.prompt, self.lower_case = tokenizer, prompt, lower_case
+        self.similarity_fn_name = checked(similarity_fn_name)
         limit = transformer.base_model.spec.max_length
         self.max_length = limit if max_length is None else min(int(max_length), limit)
         self.built = True
@@ -82,25 +87,56 @@ class TFSentenceEncoder(keras.Model):  # type: ignore[misc]
             vectors = step.apply(vectors)
         return {"sentence_embedding": vectors}
 
-    def encode(self, sentences: str | Sequence[str], batch_size: int = 32) -> Array:
+    def encode(
+        self,
+        sentences: str | Sequence[str],
+        batch_size: int = 32,
+        *,
+        show_progress_bar: bool | None = None,
+        convert_to_numpy: bool = True,
+        convert_to_tensor: bool = False,
+        normalize_embeddings: bool = False,
+    ) -> Any:
         """Vectors of texts in their order: float32 [B, H], or [H] for one string. Longer texts are cut.
 
+        A NumPy array; with convert_to_tensor a TensorFlow tensor, else without convert_to_numpy a list of tensors [H].
+        show_progress_bar: on a terminal. normalize_embeddings: to length 1, where the folder doesn't do so.
         Raises InvalidInput without a tokenizer or for anything but strings.
         """
+        texts = self._texts(sentences)
+        vectors = self._vectors(texts, batch_size, bool(show_progress_bar))
+        vectors = unit(vectors) if normalize_embeddings else vectors
+        result = vectors[0] if isinstance(sentences, str) else vectors
+        if convert_to_tensor or (isinstance(sentences, str) and not convert_to_numpy):
+            return tf.constant(result)
+        return result if convert_to_numpy else [tf.constant(vector) for vector in result]
+
+    def _texts(self, sentences: str | Sequence[str]) -> list[str]:
         if self.tokenizer is None:
             raise InvalidInput("encode() needs a tokenizer: load the folder with from_pretrained, or give tokenizer=")
         texts = [sentences] if isinstance(sentences, str) else list(sentences)
         wrong = next((text for text in texts if not isinstance(text, str)), None)
         if wrong is not None:
             raise InvalidInput(f"expected strings; got {type(wrong).__name__}")
+        return texts
+
+    def _vectors(self, texts: list[str], batch_size: int, progress: bool) -> Array:
         if not texts:
             return np.zeros((0, self._width()), np.float32)
         order = np.argsort([-len(text) for text in texts], kind="stable")  # similar lengths share a batch
         chunks = [order[start : start + batch_size] for start in range(0, len(order), batch_size)]
-        vectors = np.concatenate([self._batch([texts[index] for index in chunk]) for chunk in chunks])
+        shown = steps(chunks, "Encoding") if progress else chunks
+        vectors = np.concatenate([self._batch([texts[index] for index in chunk]) for chunk in shown])
         result = np.empty_like(vectors)
         result[order] = vectors
-        return result[0] if isinstance(sentences, str) else result
+        return result
+
+    def similarity(self, embeddings1: Any, embeddings2: Any) -> Array:
+        """embeddings1: [A, H] or [H]; embeddings2: [B, H] or [H], arrays or tensors. Returns float32 [A, B].
+
+        By similarity_fn_name: cosine, dot, or euclidean or manhattan distance with a minus sign. Raises InvalidInput.
+        """
+        return similarity(self.similarity_fn_name, embeddings1, embeddings2)
 
     def _width(self) -> int:
         ids = {name: tf.ones([1, 1], tf.int32) for name in self.serving_inputs}
@@ -173,7 +209,9 @@ class TFSentenceEncoder(keras.Model):  # type: ignore[misc]
             folder / "sentence_bert_config.json", {"max_seq_length": self.max_length, "do_lower_case": self.lower_case}
         )
         prompts = {"prompts": {"default": self.prompt}, "default_prompt_name": "default"} if self.prompt else {}
-        _write_json(folder / "config_sentence_transformers.json", prompts)
+        _write_json(
+            folder / "config_sentence_transformers.json", prompts | {"similarity_fn_name": self.similarity_fn_name}
+        )
         if saved_model:
             from flowformers.export import write_saved_model
 
@@ -212,6 +250,7 @@ def _text_settings(folder: Path, place: Path) -> dict[str, Any]:
         "tokenizer": AutoTokenizer.from_pretrained(place),
         "max_length": settings.get("max_seq_length"),
         "lower_case": bool(settings.get("do_lower_case", False)),
+        "similarity_fn_name": prompts.get("similarity_fn_name") or "cosine",
         "prompt": (prompts.get("prompts") or {}).get(named, "") if named else "",
     }
 

@@ -31,7 +31,13 @@ def as_columns(encoded: Mapping[str, Any] | Sequence[Mapping[str, Any]]) -> tupl
         encoded = _columns_of(list(encoded))
     if IDS not in encoded:
         raise InvalidInput(f"expected encodings with {IDS} to pad; got {', '.join(map(str, encoded)) or 'nothing'}")
-    return {name: _plain(values) for name, values in encoded.items()}, _kind(encoded[IDS])
+    columns = {name: _plain(values) for name, values in encoded.items()}
+    if is_batch(columns[IDS]) and any(is_batch(row) for row in columns[IDS]):
+        raise InvalidInput(
+            f"expected {IDS} of one text in each encoding, [S]; got [1, S], as return_tensors makes them: "
+            "leave return_tensors out of the tokenizer's calls and give it to pad"
+        )
+    return columns, _kind(encoded[IDS])
 
 
 def _columns_of(rows: list[Mapping[str, Any]]) -> dict[str, Any]:

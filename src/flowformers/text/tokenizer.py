@@ -39,6 +39,10 @@ class PreTrainedTokenizerFast(Vocabulary):
 
         Raises InvalidInput without any of these, NotFound or ConfigError for a file that can't be read.
         """
+        if not isinstance(backend, Tokenizer | str | Path | None):
+            raise InvalidInput(
+                f"expected a Tokenizer of the tokenizers library or a file; got {type(backend).__name__}"
+            )
         files = [one for one in (backend, settings) if isinstance(one, str | Path)]
         given = dict(settings if isinstance(settings, Mapping) else {}) | keywords
         given |= dict(zip(VOCAB_FILES, files, strict=False))

@@ -45,7 +45,9 @@ class Vocabulary:
         if name.endswith("_token_id") and name.removesuffix("_id") in SPECIAL:
             token = getattr(self, name.removesuffix("_id"))
             return None if token is None else self.backend_tokenizer.token_to_id(token)
-        raise AttributeError(f"{type(self).__name__} has no {name!r}")
+        raise AttributeError(
+            f"{type(self).__name__} has no {name!r}; docs/migrating.md says what stands in place of what is not offered"
+        )
 
     # Tokens and ids
 
@@ -163,6 +165,8 @@ class Vocabulary:
             raise InvalidInput(
                 f"expected special tokens among {', '.join((*SPECIAL, ADDITIONAL))}; got {', '.join(map(str, unknown))}"
             )
+        if not isinstance(given.get(ADDITIONAL, ()), list | tuple):
+            raise InvalidInput(f"expected a list of tokens as {ADDITIONAL}; got {given[ADDITIONAL]!r}")
         new = [token for name, one in given.items() for token in (one if name == ADDITIONAL else [one])]
         _check_tokens(new, "special_tokens_dict")
         more = given.pop(ADDITIONAL, ())
@@ -270,10 +274,12 @@ def _flat_ids(token_ids: Any) -> list[int]:
     array = np.asarray(token_ids)
     if array.ndim > 1:
         raise InvalidInput(f"expected the ids of one text, [S]; got shape {list(array.shape)}: use batch_decode")
+    if array.size and (array.dtype.kind not in "iu" or array.min() < 0):
+        raise InvalidInput(f"expected ids, whole numbers from 0; got {token_ids!r}")
     return [int(one) for one in np.atleast_1d(array)]
 
 
 def _check_tokens(tokens: Iterable[Any], name: str) -> None:
-    wrong = next((token for token in tokens if not isinstance(token, str | AddedToken)), None)
-    if wrong is not None:
-        raise InvalidInput(f"expected strings or AddedTokens in {name}; got {type(wrong).__name__}")
+    wrong = [type(token).__name__ for token in tokens if not isinstance(token, str | AddedToken)]
+    if wrong:
+        raise InvalidInput(f"expected strings or AddedTokens in {name}; got {wrong[0]}")
