@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,6 +12,8 @@ from urllib.parse import SplitResult, urlsplit
 from flowformers.errors import InvalidInput, NotFound
 
 SCHEMES = {"http": 8501, "https": 8501, "grpc": 8500, "grpcs": 8500}
+# What both protocols carry (RFC 9110, section 5; gRPC over HTTP/2, ASCII-Value).
+HEADER_NAME, HEADER_VALUE = re.compile(r"[0-9a-z_.!#$%&'*+^`|~-]+"), re.compile(r"[ -~]*")
 FORMS = "http://HOST:PORT, https://HOST:PORT, grpc://HOST:PORT, grpcs://HOST:PORT or unix:PATH"
 
 
@@ -42,6 +45,9 @@ class Connection:
     def __post_init__(self) -> None:
         if self.tls is not None and not self.secure:
             raise InvalidInput(f"tls is for https:// and grpcs://; got {self.url!r}")
+        for name, value in self.all_headers.items():
+            if not HEADER_NAME.fullmatch(name) or not HEADER_VALUE.fullmatch(value):
+                raise InvalidInput(f"expected a header of printable ASCII on one line; that of {name!r} is not")
 
     @property
     def is_grpc(self) -> bool:

@@ -196,10 +196,10 @@ def _error(error: Any) -> ServingError:
 
 
 def _retry_after(trailing: dict[str, Any]) -> float | None:
-    """Seconds a server asks to wait: gRPC's own pushback in milliseconds, or HTTP's word for it."""
+    """Seconds a server asks to wait: gRPC's own pushback in milliseconds, below zero for never; or HTTP's word."""
     for name, unit in ((PUSHBACK, 1000), (RETRY_AFTER, 1)):
         try:
-            return max(0.0, float(trailing[name]) / unit)
+            return float(trailing[name]) / unit
         except (LookupError, ValueError):
             continue
     return None

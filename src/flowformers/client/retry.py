@@ -18,7 +18,7 @@ TRANSIENT = (Kind.UNAVAILABLE, Kind.RESOURCE_EXHAUSTED)
 class Retry:
     """Full jitter: each wait is random, up to `initial` seconds doubled for every try, at most `longest`.
 
-    A server's Retry-After counts where it is longer. attempts: tries after the first; 0 never asks again. Only
+    A server's Retry-After counts where it is longer; below zero, as gRPC has it, it forbids another try. attempts: tries after the first; 0 never asks again. Only
     UNAVAILABLE and RESOURCE_EXHAUSTED are tried again: those requests were not run, or a copy of them does no harm.
     """
 
@@ -32,10 +32,11 @@ class Retry:
 
     def wait(self, number: int, error: ServingError) -> float | None:
         """Seconds before try `number` + 1 (from 0); None where the error stands."""
-        if number >= self.attempts or error.kind not in TRANSIENT:
+        asked = error.retry_after or 0.0
+        if number >= self.attempts or error.kind not in TRANSIENT or asked < 0:
             return None
         spread = random.uniform(0, min(self.longest, self.initial * 2 ** min(number, 60)))
-        return max(spread, error.retry_after or 0.0)
+        return max(spread, asked)
 
 
 class Deadline:
