@@ -121,7 +121,7 @@ def test_a_run_that_cannot_be_stopped_is_told_and_left(base, monkeypatch, caplog
     monkeypatch.setattr(server_module, "END_SECONDS", 0.1)
     with serve(base, model_name="math", drain_seconds=0.2) as server, ThreadPoolExecutor(1) as pool:
         client = Client(server.rest_port, server.grpc_port)
-        pool.submit(client.predict, request("math", "slow", x=np.float64([1])), timeout=2)
+        pool.submit(client.predict, request("math", "slow", x=np.float64([1])), timeout=1)
         wait_for(server.repository.running)
         server.stop()
         wait_for(lambda: "left as it is: 1 of version 1 of math" in caplog.text)
