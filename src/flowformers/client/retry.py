@@ -18,9 +18,9 @@ TRANSIENT = (Kind.UNAVAILABLE, Kind.RESOURCE_EXHAUSTED)
 class Retry:
     """Full jitter: each wait is random, up to `initial` seconds doubled for every try, at most `longest`.
 
-    A server's Retry-After counts where it is longer; below zero, as gRPC has it, it forbids another try. attempts: tries
-    after the first; 0 never asks again. Only UNAVAILABLE and RESOURCE_EXHAUSTED are tried again: those requests were not
-    run, or a copy of them does no harm.
+    A server's Retry-After counts where it is longer; below zero, as gRPC has it, it forbids another try. attempts:
+    tries after the first; 0 never asks again. Only UNAVAILABLE and RESOURCE_EXHAUSTED are tried again: those requests
+    were not run, or a copy of them does no harm.
     """
 
     attempts: int = 4
