@@ -33,6 +33,14 @@ def forget_traced(model: Any) -> None:
     model.train_function = model.test_function = model.predict_function = None
 
 
+def _build_optimizer(model: Any) -> None:
+    """Make the optimiser's variables: Keras would while it traces a step, and TensorFlow then traces it once more."""
+    optimizer = getattr(model, "optimizer", None)
+    if optimizer is not None and not optimizer.built:
+        with model.distribute_strategy.scope():
+            optimizer.build(model.trainable_variables)
+
+
 class OwnLoss:
     """The parts of Keras' training loop that know a head's labels. Mixed in before keras.Model."""
 
@@ -42,6 +50,7 @@ class OwnLoss:
 
     def fit(self, *args: Any, **kwargs: Any) -> Any:
         """keras.Model.fit; x, also that of validation_data, may be a tokenizer's output, labels may be in x or y."""
+        _build_optimizer(self)
         return with_plain_data(super().fit, args, kwargs)  # type: ignore[misc]
 
     def evaluate(self, *args: Any, **kwargs: Any) -> Any:
