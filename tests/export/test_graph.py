@@ -84,7 +84,14 @@ def test_kernels_with_spare_columns_change_no_answer(batch, tmp_path, sizes, act
 
 
 @pytest.mark.parametrize("graph", [Graph(batching=Batching()), Graph(device="gpu"), CONSTANTS])
-@pytest.mark.parametrize("head", ["Model", "ForTokenClassification", "ForQuestionAnswering", "ForMaskedLM"])
+@pytest.mark.parametrize(
+    "head",
+    [
+        "Model",
+        "ForTokenClassification",
+        *(pytest.param(f"For{name}", marks=pytest.mark.slow) for name in ("QuestionAnswering", "MaskedLM")),
+    ],
+)
 def test_answers_for_each_token_keep_the_requests_length(tmp_path, batch, head, graph):
     model = getattr(flowformers, f"TFBert{head}")(tiny_config())
     loaded = export(model, tmp_path, graph=graph).signatures["serving_default"]
@@ -173,7 +180,7 @@ print(ops["_FusedMatMul"], ops["MatMul"], ops["Erf"] + ops["Erfc"], ops["_MklFus
     ("options", "counts"),
     [
         # Each of 3 layers: one product for query, key and value, then three more; pooler and classifier.
-        pytest.param("weights='constants'", "14 0 0 3", id="constants"),
+        pytest.param("weights='constants'", "14 0 0 3", id="constants", marks=pytest.mark.slow),
         pytest.param("weights='variables'", "14 0 0 3", id="variables"),
         pytest.param("attention='by_length'", "14 0 0 6", id="by length"),  # scores of long and of short sequences
     ],

@@ -72,8 +72,8 @@ def expected_logits(model, tokenizer, *texts):
     [
         ({"num_labels": 3}, lambda x: np.exp(x) / np.exp(x).sum(-1, keepdims=True)),
         ({"num_labels": 3, "problem_type": "multi_label_classification"}, lambda x: 1 / (1 + np.exp(-x))),
-        ({"num_labels": 1}, lambda x: 1 / (1 + np.exp(-x))),
-        ({"num_labels": 1, "problem_type": "regression"}, lambda x: x),
+        pytest.param({"num_labels": 1}, lambda x: 1 / (1 + np.exp(-x)), marks=pytest.mark.slow),
+        pytest.param({"num_labels": 1, "problem_type": "regression"}, lambda x: x, marks=pytest.mark.slow),
     ],
 )
 def test_classifiers_answer_label_score_probabilities_and_logits(tmp_path, graph, tokenizer, fields, probabilities):

@@ -139,7 +139,7 @@ def test_the_pooling_is_the_folders(folder, modes):
     np.testing.assert_allclose(encoder.encode(TEXTS), expected, atol=2e-5)
 
 
-@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("bias", [True, pytest.param(False, marks=pytest.mark.slow)])
 def test_dense_modules_run_and_are_saved(folder, tmp_path, bias):
     from safetensors.numpy import save_file
 

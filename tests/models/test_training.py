@@ -19,7 +19,7 @@ def still(**changes):
     return tiny_config(hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0, **changes)
 
 
-@pytest.mark.parametrize("where", ["in x", "as y", "by tf.data"])
+@pytest.mark.parametrize("where", ["in x", pytest.param("as y", marks=pytest.mark.slow), "by tf.data"])
 def test_fit_lowers_the_models_own_loss(where, batch):
     keras.utils.set_random_seed(1)
     model = flowformers.TFBertForSequenceClassification(still(num_hidden_layers=1, initializer_range=0.2))
@@ -85,7 +85,7 @@ def test_predict_knows_the_words_that_came_after_a_predict(classifier):
     np.testing.assert_allclose(classifier.predict(new, verbose=0).logits, classifier(new).logits, atol=1e-6)
 
 
-@pytest.mark.parametrize("where", ["by name", "by position"])
+@pytest.mark.parametrize("where", [pytest.param("by name", marks=pytest.mark.slow), "by position"])
 def test_held_out_data_and_numbers_are_given_as_to_keras(classifier, batch, where):
     encoded = BatchEncoding(batch)
     classifier.compile(optimizer="sgd")

@@ -93,7 +93,7 @@ class Large(tf.Module):
         return {"value": tf.gather(self.weights, row)[:, 0]}
 
 
-@pytest.mark.parametrize("onednn", ["0", "1"])
+@pytest.mark.parametrize("onednn", [pytest.param("0", marks=pytest.mark.slow), "1"])
 def test_an_unloaded_model_gives_its_memory_back_or_to_the_next(tmp_path, onednn):
     model = Large()
     tf.saved_model.save(model, str(tmp_path / "1"), signatures=model.first)

@@ -144,6 +144,7 @@ def test_no_strings_make_no_rows_and_long_words_are_words(kinds):
         assert graph.ids(tf.constant([text])).to_list() == [tokenizer(text, add_special_tokens=False).input_ids]
 
 
+@pytest.mark.slow
 def test_a_fresh_process_with_tensorflow_alone_gives_the_same_ids(kinds, tmp_path):
     tokenizer, graph = kinds["published"]
     function = tf.function(
