@@ -194,6 +194,7 @@ def test_a_tied_head_lists_the_embeddings_again_and_the_file_holds_them_once(tmp
     assert (tmp_path / "tf_model.h5").stat().st_size < 1.5 * 9000 * 16 * 4
 
 
+@pytest.mark.slow
 def test_attributes_larger_than_hdf5_allows_are_split_and_read_back(tmp_path):
     model = flowformers.TFBertModel(tiny_config(num_hidden_layers=64, hidden_size=4, intermediate_size=4))
     model.save_pretrained(tmp_path)

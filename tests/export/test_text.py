@@ -223,6 +223,7 @@ def test_token_classifiers_find_entities_where_they_stand_in_the_text(tmp_path, 
     assert corpus[0][int(first[2]) : int(first[3])].lower() == first[4]
 
 
+@pytest.mark.slow
 def test_question_answering_reads_contexts_longer_than_the_model(tmp_path, graph, tokenizer, capsys):
     _, text = other("TFBertForQuestionAnswering", graph, tmp_path, {"doc_stride": 8})
     context = " ".join(f"number {word} was né in Köln." for word in ("one", "two", "three")) * 9
@@ -276,6 +277,7 @@ def test_options_that_a_head_has_not_are_named(tmp_path, graph):
             tagger.save_pretrained(tmp_path, saved_model=True, tokenizer=graph, text_options=options)
 
 
+@pytest.mark.slow
 def test_sentence_encoders_prepare_text_as_encode_does(minilm, tmp_path):
     encoder = flowformers.TFSentenceEncoder.from_pretrained(minilm)
     encoder.prompt, encoder.lower_case = "query: ", True

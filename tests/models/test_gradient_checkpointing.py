@@ -33,7 +33,11 @@ def gradients(model):
 
 
 @pytest.mark.parametrize(
-    ("config", "name"), [(tiny_config, "TFBertForSequenceClassification"), (mpnet, "TFMPNetForSequenceClassification")]
+    ("config", "name"),
+    [
+        (tiny_config, "TFBertForSequenceClassification"),
+        pytest.param(mpnet, "TFMPNetForSequenceClassification", marks=pytest.mark.slow),
+    ],
 )
 def test_gradients_are_the_same_to_rounding(config, name):
     settings = config()
