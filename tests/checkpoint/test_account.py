@@ -102,7 +102,18 @@ def test_a_config_that_says_too_little_is_refused(folder, content, error):
 
 
 @pytest.mark.parametrize(
-    "change", [{"hidden_act": "magic"}, {"num_attention_heads": 3}, {"position_embedding_type": "relative_key"}]
+    "change",
+    [
+        {"hidden_act": "magic"},
+        {"num_attention_heads": 3},
+        {"position_embedding_type": "relative_key"},
+        {"hidden_size": "16"},
+        {"num_hidden_layers": None},
+        {"layer_norm_eps": "small"},
+        {"id2label": ["a", "b"]},
+        {"id2label": {"a": "0", "b": "1"}},
+        {"id2label": {"0": "a", "2": "b"}},
+    ],
 )
 def test_a_config_value_that_changes_answers_is_never_guessed(folder, change):
     configure(folder, **change)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from copy import deepcopy
+from numbers import Integral, Real
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -28,6 +29,17 @@ COMMON: Mapping[str, Any] = {
 }
 
 
+def _numbered(labels: Any) -> dict[int, str]:
+    """id2label with whole numbers from 0, in whatever order. Raises ConfigError."""
+    try:
+        found = {int(index): str(label) for index, label in labels.items()}
+    except (AttributeError, TypeError, ValueError):
+        found = None
+    if found is None or sorted(found) != list(range(len(found))):
+        raise ConfigError(f'expected id2label as {{"0": "NEGATIVE", "1": "POSITIVE", ...}}; got {labels!r}')
+    return found
+
+
 class PretrainedConfig:
     """The fields of one model; what a family does not name has transformers' common default.
 
@@ -43,11 +55,24 @@ class PretrainedConfig:
             raise ConfigError(f"expected at most {len(self.defaults)} positional values, got {len(args)}")
         given = dict(zip(self.defaults, args, strict=False)) | fields
         given.pop("model_type", None)
+        self._check_numbers(given)
         labels = self._labels(given)
         for name, value in {**deepcopy(dict(COMMON)), **deepcopy(dict(self.defaults)), **given}.items():
             setattr(self, name, value)
         self.id2label: dict[int, str] = labels
         self.label2id: dict[str, int] = given.get("label2id") or {label: index for index, label in labels.items()}
+
+    @classmethod
+    def _check_numbers(cls, given: Mapping[str, Any]) -> None:
+        """A number must be one where the default is; ids of tokens may be null."""
+        for name, value in given.items():
+            default = cls.defaults.get(cls.attribute_map.get(name, name))
+            kind = Integral if isinstance(default, int) else Real if isinstance(default, float) else None
+            if kind is None or isinstance(default, bool) or (value is None and name.endswith("_token_id")):
+                continue
+            if not isinstance(value, kind) or isinstance(value, bool):
+                wanted = "a whole number" if kind is Integral else "a number"
+                raise ConfigError(f"expected {wanted} as {name}, like {default}; got {value!r}")
 
     @staticmethod
     def _labels(given: dict[str, Any]) -> dict[int, str]:
@@ -55,7 +80,7 @@ class PretrainedConfig:
         if labels is not None:
             if count not in (None, len(labels)):
                 raise ConfigError(f"expected num_labels {len(labels)}, as id2label has; got {count}. Give one of them")
-            return {int(index): str(label) for index, label in labels.items()}
+            return _numbered(labels)
         given.pop("label2id", None)
         return {index: f"LABEL_{index}" for index in range(2 if count is None else int(count))}
 
