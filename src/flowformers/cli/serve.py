@@ -69,7 +69,8 @@ def prepare(words: Sequence[str]) -> list[str]:
     """
     from flowformers.serving.sources import kinds
 
-    return [_prepared(word, kinds()) for word in words]
+    known = kinds()
+    return [_prepared(word, known) for word in words]
 
 
 def _prepared(word: str, known: Mapping[str, type]) -> str:

@@ -42,8 +42,9 @@ def collect(flags: Mapping[str, Any], environ: Mapping[str, str], file: Path | N
 
 def _from_environment(environ: Mapping[str, str]) -> dict[str, str]:
     """Settings as text, by name. In Kubernetes a Service named flowformers gives every pod FLOWFORMERS_PORT=tcp://..."""
-    found = {name: environ[twin] for name in kinds() if (twin := PREFIX + name.upper()) in environ}
-    links = [name for name, text in found.items() if kinds()[name] in (int, float) and LINK.match(text)]
+    known = kinds()
+    found = {name: environ[twin] for name in known if (twin := PREFIX + name.upper()) in environ}
+    links = [name for name, text in found.items() if known[name] in (int, float) and LINK.match(text)]
     for name in links:
         told = f"{PREFIX}{name.upper()}={found.pop(name)}"
         log.warning("%s is ignored: it is Kubernetes' link to a Service; enableServiceLinks: false leaves it out", told)
