@@ -18,7 +18,7 @@ from safetensors.numpy import load_file
 
 import flowformers
 from flowformers.checkpoint import open_checkpoint
-from flowformers.errors import CheckpointError, NotFound, UnsafePickle
+from flowformers.errors import CheckpointError, NotFound, UnsafePickle, WeightsMismatch
 from tests.checkpoint.weight_files import (
     Storage,
     Tensor,
@@ -135,13 +135,38 @@ def test_saved_buffers_and_tied_copies_are_no_surprise(tmp_path):
     assert (info["missing_keys"], info["unexpected_keys"], info["mismatched_keys"]) == ([], [], [])
 
 
-def test_an_output_bias_kept_only_under_its_tied_name_is_found(tmp_path):
+TIED = {
+    "cls.predictions.decoder.weight": "bert.embeddings.word_embeddings.weight",
+    "cls.predictions.decoder.bias": "cls.predictions.bias",
+}
+
+
+@pytest.fixture
+def masked_lm(tmp_path):
+    """A checkpoint folder and the model with a tied output layer whose weights it holds."""
     model = flowformers.TFBertForMaskedLM(tiny_config())
     model.head.bias.bias.assign(np.arange(40.0))
     model.save_pretrained(tmp_path, safe_serialization=True)
-    tensors = pytorch_tensors(tmp_path)
-    tensors["cls.predictions.decoder.bias"] = tensors.pop("cls.predictions.bias")
-    assert same_weights(flowformers.TFBertForMaskedLM.from_pretrained(replace_weights(tmp_path, tensors)), model)
+    return tmp_path, model
+
+
+def test_weights_kept_only_under_their_tied_names_are_found(masked_lm):
+    folder, model = masked_lm
+    tensors = pytorch_tensors(folder)
+    for copy, name in TIED.items():
+        tensors[copy] = tensors.pop(name)
+    assert same_weights(type(model).from_pretrained(replace_weights(folder, tensors)), model)
+
+
+@pytest.mark.parametrize("copy", TIED)
+def test_an_output_layer_with_weights_of_its_own_is_refused_and_the_encoder_loads(masked_lm, copy):
+    """tie_word_embeddings false in PyTorch: its answers would silently be others."""
+    folder, model = masked_lm
+    tensors = pytorch_tensors(folder)
+    replace_weights(folder, tensors | {copy: tensors[TIED[copy]] + 1})
+    with pytest.raises(WeightsMismatch, match=f"expected {copy} to be equal to {TIED[copy]}"):
+        type(model).from_pretrained(folder)
+    assert load(folder).config.vocab_size == 40
 
 
 def test_rank_3_kernels_of_the_first_article_are_read(tmp_path, classifier):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -16,17 +15,13 @@ from flowformers.types import Array
 Kind = Literal["kernel", "table", "gamma", "beta", "bias"]
 Mismatch = tuple[str, tuple[int, ...], tuple[int, ...]]
 
-# Copies of the word embeddings or of the output bias that PyTorch saves again under the output layer's name.
-TIED = re.compile(
-    r"(^|\.)(cls\.predictions|lm_head|predictions)\.decoder\.(weight|bias)$|(^|\.)(generator_lm_head|vocab_projector)\.weight$"
-)
-
 
 @dataclass(frozen=True)
 class Parameter:
     """One weight of a model. file_name: PyTorch's name. shape: TensorFlow's layout (a kernel is [inputs, units]).
 
-    required: a checkpoint without it can't be this model's. aliases: other names under which the tensor may stand.
+    required: a checkpoint without it can't be this model's. aliases: other names under which the tensor may stand,
+    again or instead.
     """
 
     file_name: str
@@ -87,7 +82,8 @@ def plan(
             assignments.append((index, found))
     _refuse(checkpoint, missing, [] if ignore_mismatched_sizes else mismatched)
     known = {name for _, name in assignments} | {_unprefixed(name, base_prefix, prefixed) for name, *_ in mismatched}
-    unexpected = sorted(name for name in names - known if not TIED.search(name))
+    known |= {alias for parameter in parameters for alias in parameter.aliases}
+    unexpected = sorted(names - known)
     return Plan(assignments, [parameter.file_name for parameter in missing], unexpected, mismatched)
 
 
@@ -123,9 +119,23 @@ def _refuse(checkpoint: Checkpoint, missing: list[Parameter], mismatched: list[M
 
 
 def read_parameter(checkpoint: Checkpoint, name: str, parameter: Parameter) -> Array:
-    """The tensor for a parameter, in TensorFlow's layout and float32 unless it is integer."""
+    """The tensor for a parameter, in TensorFlow's layout and float32 unless it is integer.
+
+    Raises WeightsMismatch where another tensor stands under one of the parameter's other names.
+    """
     tensor = checkpoint.read(name)
+    _refuse_untied(checkpoint, name, tensor, parameter)
     if tensor.shape != parameter.file_shape:
         # Rank-3 kernels come from a TensorFlow file: their element order is the kernel's own, nothing to transpose.
         return tensor.reshape(parameter.shape)
     return tensor.T if parameter.kind == "kernel" else tensor
+
+
+def _refuse_untied(checkpoint: Checkpoint, name: str, tensor: Array, parameter: Parameter) -> None:
+    for other in {*parameter.aliases} & {*checkpoint.names()} - {name}:
+        if not np.array_equal(checkpoint.read(other), tensor, equal_nan=True):
+            raise WeightsMismatch(
+                f"{checkpoint.path}: expected {other} to be equal to {name}, to which the model ties it; it is not. "
+                "Output layers with weights of their own (tie_word_embeddings false) are not supported: load the base "
+                "model or another head, or take the tensor out of the file to go on with the tied one"
+            )

@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from flowformers.checkpoint import NameTable, Parameter
 from flowformers.families import Family
 from flowformers.heads import HeadSpec
-from flowformers.nn.parts import Part, walk
+from flowformers.nn.parts import Bias, Part, walk
 
-# Where an old checkpoint keeps only the tied copy, the copy is the source.
-ALIASES: Mapping[str, tuple[str, ...]] = {
-    "cls.predictions.bias": ("cls.predictions.decoder.bias",),
-    "lm_head.bias": ("lm_head.decoder.bias",),
-}
 SUFFIX = {"kernel": "weight", "table": "weight", "gamma": "weight", "beta": "bias", "bias": "bias"}
 
 
@@ -37,15 +32,25 @@ def slots(family: Family, spec: HeadSpec, encoder: Any, head: Any) -> list[Slot]
     """Every weight of a model. Encoder weights are required of a checkpoint, heads and poolers may be new."""
     table = NameTable(prefix=family.prefix, rows=family.names)
     heads = NameTable(prefix="", rows=spec.names)
-    base = [slot for path, part in walk(encoder) for slot in _slots(table.to_file(path), part, "pooler" not in path)]
-    return base + [slot for path, part in walk(head) for slot in _slots(heads.to_file(path), part, False)]
+    tied = [heads.to_file(path) for path, part in walk(head) if isinstance(part, Bias)]
+    aliases = _aliases(table.to_file("embeddings.word_embeddings"), tied)
+    parts = [(table.to_file(path), part, "pooler" not in path) for path, part in walk(encoder)]
+    parts += [(heads.to_file(path), part, False) for path, part in walk(head)]
+    return [slot for module, part, required in parts for slot in _slots(module, part, required, aliases)]
 
 
-def _slots(module: str, part: Part, required: bool) -> Iterator[Slot]:
+def _aliases(words: str, tied: Sequence[str]) -> Mapping[str, tuple[str, ...]]:
+    """The names under which PyTorch saves weights again. tied: output layers with the kernel of the word embeddings,
+    which is the layer itself (ELECTRA, DistilBERT) or a decoder in it."""
+    kernels = tuple(f"{module}{decoder}.weight" for module in tied for decoder in ("", ".decoder"))
+    return {f"{words}.weight": kernels} | {f"{module}.bias": (f"{module}.decoder.bias",) for module in tied}
+
+
+def _slots(module: str, part: Part, required: bool, aliases: Mapping[str, tuple[str, ...]]) -> Iterator[Slot]:
     for attribute, kind in part.kinds.items():
         name = f"{module}.{SUFFIX[kind]}"
         shape = tuple(getattr(part, attribute).shape)
-        yield Slot(Parameter(name, kind, shape, required, ALIASES.get(name, ())), part, attribute)  # type: ignore[arg-type]
+        yield Slot(Parameter(name, kind, shape, required, aliases.get(name, ())), part, attribute)  # type: ignore[arg-type]
 
 
 def ignorable(names: list[str], family: Family) -> list[str]:
