@@ -106,6 +106,8 @@ def test_a_config_that_says_too_little_is_refused(folder, content, error):
     [
         {"hidden_act": "magic"},
         {"num_attention_heads": 3},
+        {"num_attention_heads": 0},
+        {"hidden_size": 0},
         {"position_embedding_type": "relative_key"},
         {"hidden_size": "16"},
         {"num_hidden_layers": None},

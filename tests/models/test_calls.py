@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import flowformers
-from flowformers.errors import InvalidInput
+from flowformers.errors import ConfigError, InvalidInput
 from tests.conftest import IDS, MASK, tiny_config
 
 # Rows alone and in a batch multiply matrices of other heights, which sum in another order.
@@ -156,3 +156,20 @@ def test_what_encoders_do_not_do_is_refused(classifier):
         classifier(IDS, head_mask=np.ones(2))
     with pytest.raises(InvalidInput, match="cross-attention"):
         flowformers.TFBertModel(tiny_config(add_cross_attention=True))
+
+
+def sizes():
+    return {name: size for name, size in tiny_config().to_dict().items() if name != "model_type"}
+
+
+@pytest.mark.parametrize("family", ["DistilBert", "MPNet"])
+def test_families_without_a_decoder_see_what_follows_whatever_is_decoder_says(family):
+    config = getattr(flowformers, f"{family}Config")(**sizes() | {"is_decoder": True, "initializer_range": 0.5})
+    model = getattr(flowformers, f"TF{family}Model")(config)
+    first, other = (model(np.array([[2, 5, last]])).last_hidden_state[0, 0] for last in (3, 4))
+    assert np.abs(first - other).max() > 1e-3
+
+
+def test_positions_behind_the_padding_need_its_id():
+    with pytest.raises(ConfigError, match="pad_token_id"):
+        flowformers.TFRobertaModel(flowformers.RobertaConfig(**sizes() | {"pad_token_id": None}))

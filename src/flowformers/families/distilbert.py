@@ -57,8 +57,8 @@ SUMMARY = {"summary.dense": "/pre_classifier"} | bert.CLASSIFIER
 
 
 def encoder(config: PretrainedConfig) -> EncoderSpec:
-    """BERT's numbers by DistilBERT's names; the epsilon is the reference's literal."""
-    return replace(bert.encoder(config), type_vocab_size=0, layer_norm_eps=1e-12)
+    """BERT's numbers by DistilBERT's names; the epsilon is the reference's literal, which has no decoder."""
+    return replace(bert.encoder(config), type_vocab_size=0, layer_norm_eps=1e-12, causal=False)
 
 
 FAMILY = Family(

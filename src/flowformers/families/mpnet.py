@@ -34,15 +34,23 @@ NAMES = {
 
 
 def encoder(config: PretrainedConfig) -> EncoderSpec:
-    """RoBERTa's numbers, no token types, the bias. Raises ConfigError for another number of buckets."""
+    """RoBERTa's numbers, no token types, no decoder, the bias.
+
+    Raises ConfigError for another number of buckets.
+    """
     if config.relative_attention_num_buckets != BUCKETS:
         raise ConfigError(
             f"expected relative_attention_num_buckets {BUCKETS}, which the reference computes whatever the config "
             f"says; got {config.relative_attention_num_buckets} in config.json"
         )
-    bias = RelativeBuckets(BUCKETS)
-    numbers = bert.encoder(config)
-    return replace(numbers, type_vocab_size=0, pad_id=PAD_ID, positions=AfterPad(PAD_ID), attention_bias=bias)
+    return replace(
+        bert.encoder(config),
+        type_vocab_size=0,
+        pad_id=PAD_ID,
+        positions=AfterPad(PAD_ID),
+        attention_bias=RelativeBuckets(BUCKETS),
+        causal=False,
+    )
 
 
 FAMILY = Family(

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from flowformers import heads
+from flowformers.errors import ConfigError
 from flowformers.families import bert
 from flowformers.families._config import PretrainedConfig
 from flowformers.families._family import BERT_NAMES, Family
@@ -21,7 +22,9 @@ OUTPUTS = {"classifier": "/qa_outputs"}
 
 
 def encoder(config: PretrainedConfig) -> EncoderSpec:
-    """BERT's numbers; positions follow the config's pad_token_id, as in PyTorch."""
+    """BERT's numbers; positions follow the config's pad_token_id, as in PyTorch. Raises ConfigError without one."""
+    if config.pad_token_id is None:
+        raise ConfigError("expected pad_token_id in config.json, behind which positions are counted; got null")
     return replace(bert.encoder(config), positions=AfterPad(config.pad_token_id))
 
 

@@ -54,6 +54,9 @@ class EncoderSpec:
     causal: bool = False
 
     def __post_init__(self) -> None:
+        for name in ("vocab_size", "hidden_size", "num_attention_heads", "intermediate_size", "embedding_size"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"expected {name} of at least 1; got {getattr(self, name)} in config.json")
         if self.hidden_size % self.num_attention_heads:
             raise ConfigError(
                 f"expected hidden_size divisible by num_attention_heads; got {self.hidden_size} and "
