@@ -80,6 +80,16 @@ def test_a_config_file_may_hold_labels_and_their_number(tmp_path):
     assert labels(id2label={0: "a", 1: "b", 2: "c"}) == ["a", "b", "c"]
 
 
+def test_labels_that_are_not_counted_from_0_are_told_where_they_are_read(tmp_path):
+    cls, labels = flowformers.TFBertForSequenceClassification, {1: "no", 2: "yes"}
+    cls(tiny_config(num_hidden_layers=1, id2label=labels)).save_pretrained(tmp_path)
+    model = cls.from_pretrained(tmp_path)
+    assert model.config.id2label == labels
+    with pytest.raises(ConfigError, match=r"id2label to be counted from 0, as it names the 2 logits; got .*'no'"):
+        model.save_pretrained(tmp_path, saved_model=True, examples=True)
+    assert cls.from_pretrained(tmp_path, id2label={0: "no", 1: "yes"}).config.id2label[0] == "no"
+
+
 def test_a_slip_in_an_exports_task_is_told_before_anything_is_downloaded(cache, tmp_path):
     with pytest.raises(InvalidInput, match=r"expected a task of .*sequence-classification"):
         export_checkpoint("owner/none", tmp_path / "out", task="classify", **cache)

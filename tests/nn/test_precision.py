@@ -16,6 +16,7 @@ import flowformers
 from flowformers.cli import main
 from flowformers.errors import InvalidInput
 from flowformers.export import export_checkpoint
+from flowformers.export.precision import measure
 from flowformers.nn.parts import Dense
 from flowformers.nn.precision import Int8, quantise
 from tests.conftest import tiny_config
@@ -152,6 +153,15 @@ def test_export_writes_what_the_precision_changed_and_its_accuracy(tmp_path, min
     assert set(report["outputs"]) == {"logits", "hidden_states", "attentions"}
     assert 0 < report["outputs"]["logits"]["max_difference"] < 0.01
     assert set(report["accuracy"]) == {"fp32", "int8"}
+
+
+def test_a_choice_is_measured_on_texts_and_has_no_accuracy(tmp_path, minilm):
+    model = flowformers.TFBertForMultipleChoice(tiny_config(vocab_size=30522))
+    model.precision = "bf16"
+    assert set(measure(model, minilm, None, {})["outputs"]) == {"logits"}
+    (tmp_path / "texts.tsv").write_text("good\tLABEL_1\nbad film\tLABEL_0\n")
+    with pytest.raises(InvalidInput, match="labels are for sequence classification"):
+        measure(model, minilm, tmp_path / "texts.tsv", {})
 
 
 @pytest.mark.parametrize("precision", ["bf16", "int8"])

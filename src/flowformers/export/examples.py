@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from flowformers.export.functions import inputs_of
 from flowformers.export.text import classify
-from flowformers.export.text.running import logits_of
+from flowformers.export.text.running import labels_of, logits_of
 from flowformers.text import Encoded, TFTokenizer, stitched
 from flowformers.types import Tensor
 
@@ -34,7 +34,7 @@ def example_signatures(model: Any, functions: Mapping[str, Any], tokenizer: TFTo
         return {"regress": _signature(lambda inputs: {"outputs": tf.squeeze(scores(inputs), -1)})}
     if model.config.problem_type == "regression":
         return {}
-    labels = [str(model.config.id2label[index]) for index in range(model.config.num_labels)]
+    labels = labels_of(model.config)
 
     def classified(inputs: Tensor) -> dict[str, Tensor]:
         values = scores(inputs)

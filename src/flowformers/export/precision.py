@@ -16,7 +16,7 @@ import tensorflow as tf
 from flowformers.errors import InvalidInput
 from flowformers.progress import steps
 from flowformers.text import AutoTokenizer
-from flowformers.types import Array
+from flowformers.types import Array, Tensor
 
 log = logging.getLogger("flowformers")
 
@@ -52,7 +52,8 @@ def measure(model: Any, folder: Path, calibrate: Path | None, options: Mapping[s
     }
     if labels:
         expected = _numbers(model, labels)
-        report["accuracy"] = {"fp32": _accuracy(exact, expected), model.precision: _accuracy(lowered, expected)}
+        both = {"fp32": exact, model.precision: lowered}
+        report["accuracy"] = {name: _accuracy(found, expected, model.config) for name, found in both.items()}
     return report
 
 
@@ -101,12 +102,18 @@ def _answers(model: Any, tokenizer: Any, texts: Sequence[str]) -> dict[str, list
         batch = tokenizer(
             list(texts[start : start + BATCH]), padding=True, truncation=True, max_length=limit, return_tensors="np"
         )
-        inputs = {name: tf.constant(batch[name], tf.int32) for name in model.serving_inputs if name in batch}
-        for name, value in model.serving(inputs).items():
+        for name, value in model.serving(_inputs(model, batch)).items():
             rows = np.moveaxis(np.asarray(value, np.float32), axes[name].rows, 0)
             pairs = zip(rows, batch["attention_mask"], strict=True)
             found.setdefault(name, []).extend(_real(row, mask, axes[name].tokens) for row, mask in pairs)
     return found
+
+
+def _inputs(model: Any, batch: Mapping[str, Array]) -> dict[str, Tensor]:
+    """What the model takes of a batch [B, S], int32; where it chooses, each text is the one choice of its row."""
+    specs = {name: spec for name, spec in model.input_signature.items() if name in batch}
+    given = {name: tf.constant(batch[name], spec.dtype) for name, spec in specs.items()}
+    return {name: x if specs[name].shape.rank == 2 else x[:, None] for name, x in given.items()}
 
 
 @dataclass(frozen=True)
@@ -122,8 +129,8 @@ def _axes(model: Any) -> dict[str, Axes]:
 
     def shapes(rows: int, length: int) -> dict[str, Sequence[int]]:
         # Zeros: there may be one type of tokens only.
-        inputs = {name: tf.fill([rows, length], int(name == "attention_mask")) for name in model.serving_inputs}
-        return {name: value.shape for name, value in model.serving(inputs).items()}
+        batch = {name: np.full([rows, length], int(name == "attention_mask")) for name in model.serving_inputs}
+        return {name: value.shape for name, value in model.serving(_inputs(model, batch)).items()}
 
     small, large = shapes(1, 2), shapes(2, 4)
     found = {}
@@ -161,8 +168,8 @@ def _numbers(model: Any, labels: Sequence[str]) -> Array:
     return np.array([known[label] for label in labels])
 
 
-def _accuracy(answers: Mapping[str, list[Array]], expected: Array) -> float:
+def _accuracy(answers: Mapping[str, list[Array]], expected: Array, config: Any) -> float:
     logits = answers.get("logits")
-    if logits is None or logits[0].ndim != 1:
+    if logits is None or logits[0].shape != (config.num_labels,):
         raise InvalidInput("labels are for sequence classification: give texts without labels")
     return float(np.mean(np.argmax(np.stack(logits), axis=-1) == expected))

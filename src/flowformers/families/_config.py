@@ -30,14 +30,11 @@ COMMON: Mapping[str, Any] = {
 
 
 def _numbered(labels: Any) -> dict[int, str]:
-    """id2label with whole numbers from 0, in whatever order. Raises ConfigError."""
+    """id2label with whole numbers, any of them as in transformers. Raises ConfigError."""
     try:
-        found = {int(index): str(label) for index, label in labels.items()}
+        return {int(index): str(label) for index, label in labels.items()}
     except (AttributeError, TypeError, ValueError):
-        found = None
-    if found is None or sorted(found) != list(range(len(found))):
-        raise ConfigError(f'expected id2label as {{"0": "NEGATIVE", "1": "POSITIVE", ...}}; got {labels!r}')
-    return found
+        raise ConfigError(f'expected id2label as {{"0": "NEGATIVE", "1": "POSITIVE", ...}}; got {labels!r}') from None
 
 
 class PretrainedConfig:

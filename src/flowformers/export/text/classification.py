@@ -7,7 +7,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from flowformers.export.text.running import label_table, logits_of
+from flowformers.export.text.running import labels_of, logits_of
 from flowformers.text import TFTokenizer
 from flowformers.types import Tensor
 
@@ -34,7 +34,7 @@ def classify(config: Any, logits: Tensor) -> Mapping[str, Tensor]:
     probabilities = _probabilities(config, logits)
     best = tf.argmax(probabilities, axis=-1)
     return {
-        "label": tf.gather(label_table(config), best),
+        "label": tf.gather(labels_of(config), best),
         "score": tf.reduce_max(probabilities, axis=-1),
         "probabilities": probabilities,
         "logits": logits,

@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from flowformers.errors import InvalidInput
 from flowformers.export.text.overlaps import without_overlaps
-from flowformers.export.text.running import label_table, logits_of
+from flowformers.export.text.running import labels_of, logits_of
 from flowformers.text import Decoder, Encoded, TFTokenizer
 from flowformers.types import Array, Tensor
 
@@ -134,11 +134,11 @@ def _entities(config: Any, graph: TFTokenizer, tokens: Tokens, strategy: str, ig
 
 
 def _labelled(config: Any, tokens: Tokens, ignored: Sequence[str]) -> Entities:
-    label = tf.argmax(tokens.scores, axis=-1)
-    kept = tf.gather([config.id2label[i] not in ignored for i in range(config.num_labels)], label)
+    label, labels = tf.argmax(tokens.scores, axis=-1), labels_of(config)
+    kept = tf.gather([one not in ignored for one in labels], label)
     values = (
         tokens.example,
-        tf.gather(label_table(config), label),
+        tf.gather(labels, label),
         tokens.word,
         tf.reduce_max(tokens.scores, axis=-1),
         tokens.start,
@@ -205,7 +205,7 @@ def _surest(scores: Tensor, runs: Runs) -> Tensor:
 
 def _groups(config: Any, decoder: Decoder, words: Tokens, ignored: Sequence[str]) -> Entities:
     """Neighbours with the same tag become one entity, unless the label begins with B-."""
-    labels = [str(config.id2label[index]) for index in range(config.num_labels)]
+    labels = labels_of(config)
     tags = [label[2:] if label.startswith(("B-", "I-")) else label for label in labels]
     names = [label.split("-", 1)[-1] for label in labels]
     label = tf.argmax(words.scores, axis=-1)

@@ -7,6 +7,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from flowformers.errors import ConfigError
 from flowformers.text import Encoded
 from flowformers.types import Tensor
 
@@ -22,6 +23,12 @@ def logits_of(model: Any, batch: Encoded, change: Callable[[Tensor], Tensor] = l
     return tf.cast(answers_of(model, batch, change)["logits"], tf.float32)
 
 
-def label_table(config: Any) -> Tensor:
-    """The labels in the order of their numbers, string [C]."""
-    return tf.constant([str(config.id2label[index]) for index in range(config.num_labels)])
+def labels_of(config: Any) -> list[str]:
+    """The names of a classifier's labels in the order of its logits. Raises ConfigError where one has none."""
+    numbers = range(config.num_labels)
+    if any(number not in config.id2label for number in numbers):
+        raise ConfigError(
+            f"expected id2label to be counted from 0, as it names the {len(numbers)} logits; got {config.id2label} in "
+            "config.json. Correct it there, or give id2label to from_pretrained"
+        )
+    return [str(config.id2label[number]) for number in numbers]
