@@ -293,6 +293,22 @@ def test_an_index_that_names_absent_shards_is_told(saved):
         load(folder)
 
 
+def test_shards_without_their_index_are_told_to_need_it(saved):
+    folder, _ = saved
+    (folder / "model.safetensors").rename(folder / "model-00001-of-00001.safetensors")
+    with pytest.raises(NotFound, match=r"download it, too"):
+        load(folder)
+
+
+@pytest.mark.parametrize("name", [*WRITERS, "tf_model.h5"])
+def test_a_pointer_that_git_left_is_told_from_a_damaged_file(saved, name):
+    folder, _ = saved
+    (folder / "model.safetensors").unlink()
+    (folder / name).write_text(f"version https://git-lfs.github.com/spec/v1\noid sha256:{'4d' * 32}\nsize 437955512\n")
+    with pytest.raises(CheckpointError, match=rf"{name} is a pointer .*git lfs pull"):
+        load(folder)
+
+
 def test_an_index_reaches_no_file_outside_its_folder(saved):
     folder, _ = saved
     (folder / "model.safetensors").rename(folder.parent / "outside.safetensors")

@@ -59,6 +59,7 @@ FORMATS: tuple[tuple[str, str, Opener], ...] = (
     ("h5", "tf_model.h5", _h5),
     ("tf1", "bert_model.ckpt.index", _tf1),
 )
+POINTER = b"version https://git-lfs"  # how the files begin that `git clone` makes without Git LFS
 
 
 class Checkpoint:
@@ -116,12 +117,24 @@ def open_checkpoint(folder: Path, *, use_safetensors: bool | None = None, from_p
     for format, name, opener in formats:
         for path in (folder / name, folder / f"{name}.index.json"):
             if path.is_file():
-                return Checkpoint(path, format, [opener(part) for part in _parts(path)])
+                return Checkpoint(path, format, [opener(_whole(part)) for part in _parts(path)])
     present = sorted(path.name for path in folder.iterdir() if path.is_file())
+    advice = ". Shards need the .index.json that belongs to them: download it, too"
     raise NotFound(
         f"expected {' or '.join(name for _, name, _ in formats)} (or its .index.json) in {folder}; "
-        f"there is {', '.join(present) or 'nothing'}"
+        f"there is {', '.join(present) or 'nothing'}{advice if any('-of-' in name for name in present) else ''}"
     )
+
+
+def _whole(path: Path) -> Path:
+    """The file itself. Raises CheckpointError where git has left a pointer in its place."""
+    with path.open("rb") as file:
+        if file.read(len(POINTER)) == POINTER:
+            raise CheckpointError(
+                f"{path} is a pointer of Git LFS and not the file itself: run `git lfs pull` in {path.parent}, or "
+                "download it from the Hub"
+            )
+    return path
 
 
 def _wanted(format: str, use_safetensors: bool | None, from_pt: bool) -> bool:
