@@ -212,6 +212,16 @@ def test_the_limit_prompt_and_case_of_the_folder_are_kept(folder):
     np.testing.assert_allclose(changed.encode("LOVE and more"), plain.encode("query: love"), atol=1e-5)
 
 
+def test_vectors_are_those_of_the_transformer_as_it_is_now(minilm):
+    encoder = flowformers.TFSentenceEncoder.from_pretrained(minilm)
+    exact = encoder.encode("I love it.")
+    encoder.transformer.precision = "bf16"
+    assert 0 < np.abs(encoder.encode("I love it.") - exact).max() < 0.01
+    table = encoder.transformer.resize_token_embeddings(encoder.config.vocab_size + 1).embeddings
+    table.assign(-table)
+    assert np.abs(encoder.encode("I love it.") - exact).max() > 0.01
+
+
 def test_anything_but_strings_is_refused(minilm):
     encoder = flowformers.TFSentenceEncoder.from_pretrained(minilm)
     with pytest.raises(InvalidInput, match="expected strings; got int"):

@@ -29,8 +29,12 @@ def with_plain_data(loop: Callable[..., Any], args: Any, kwargs: Any) -> Any:
 
 
 def forget_traced(model: Any) -> None:
-    """Let Keras trace fit, evaluate and predict anew: it keeps what it has traced, whatever of the model is changed."""
+    """Let Keras trace fit, evaluate and predict anew: it keeps what it has traced, whatever of the model is changed.
+
+    Whoever else keeps what was traced of the model can tell by its trace_key.
+    """
     model.train_function = model.test_function = model.predict_function = None
+    model.trace_key = object()
 
 
 def _build_optimizer(model: Any) -> None:
@@ -47,6 +51,7 @@ class OwnLoss:
     head: Any
     head_spec: ClassVar[Any]
     loss: Any
+    trace_key: object = None  # another one after each change of what a trace holds: precision, variables
 
     def fit(self, *args: Any, **kwargs: Any) -> Any:
         """keras.Model.fit; x, also that of validation_data, may be a tokenizer's output, labels may be in x or y."""

@@ -54,7 +54,7 @@ class TFSentenceEncoder(keras.Model):  # type: ignore[misc]
         limit = transformer.base_model.spec.max_length
         self.max_length = limit if max_length is None else min(int(max_length), limit)
         self.built = True
-        self._compiled = tf.function(self.call, reduce_retracing=True)
+        self._trace()
 
     @property
     def config(self) -> Any:
@@ -75,7 +75,6 @@ class TFSentenceEncoder(keras.Model):  # type: ignore[misc]
     def precision(self, name: str) -> None:
         self.transformer.precision = name
         forget_traced(self)
-        self._compiled = tf.function(self.call, reduce_retracing=True)
 
     def call(self, inputs: Mapping[str, Tensor], training: bool = False) -> dict[str, Tensor]:
         """inputs: input_ids [B, S] and what else the transformer takes. Returns sentence_embedding, float32 [B, H]."""
@@ -152,8 +151,15 @@ class TFSentenceEncoder(keras.Model):  # type: ignore[misc]
             return_tensors="np",
         )
         ids = {name: tf.constant(batch[name], tf.int32) for name in self.serving_inputs if name in batch}
-        vectors: Array = self._compiled(ids)["sentence_embedding"].numpy()
+        if self._trace_key is not self.transformer.trace_key:
+            self._trace()
+        vectors: Array = self._traced(ids)["sentence_embedding"].numpy()
         return vectors
+
+    def _trace(self) -> None:
+        """Make encode()'s graph anew: the last one holds the transformer's precision and variables as they were."""
+        self._trace_key = self.transformer.trace_key
+        self._traced = tf.function(self.call, reduce_retracing=True)
 
     # Serving
 
