@@ -68,6 +68,13 @@ def test_a_new_head_is_told_in_one_warning(folder, caplog):
     ]
 
 
+def test_a_strict_load_refuses_a_new_head_and_leaves_out_a_new_pooler(folder):
+    with pytest.raises(WeightsMismatch, match=r"2 weights of TFBertForQuestionAnswering .* random: qa_outputs\.weight"):
+        flowformers.TFBertForQuestionAnswering.from_pretrained(folder, strict=True)
+    edit(folder, lambda tensors: [tensors.pop(name) for name in list(tensors) if "pooler" in name])
+    assert "pooler_output" not in flowformers.TFAutoModel.from_pretrained(folder, strict=True)(np.array([[1, 2]]))
+
+
 def test_tensors_that_nothing_reads_are_told(folder, caplog):
     edit(folder, lambda tensors: tensors.update(stray=np.zeros(2, np.float32)))
     with caplog.at_level(logging.WARNING):

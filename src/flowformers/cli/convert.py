@@ -28,13 +28,12 @@ def run(arguments: argparse.Namespace) -> int:
     require_tensorflow("convert")
     from flowformers import checkpoint
     from flowformers.models import class_of
-    from flowformers.models.loading import complete
 
     folder = checkpoint.resolve(arguments.source, **hub_options(arguments))
     if arguments.target.resolve() == folder.resolve():
         raise InvalidInput(f"expected a DST other than SRC; both are {folder}")
-    with complete():  # what is random here would be the checkpoint's to everyone who loads DST
-        model = class_of(folder, arguments.task).from_pretrained(folder)
+    # strict: what is random here would be the checkpoint's to everyone who loads DST.
+    model = class_of(folder, arguments.task).from_pretrained(folder, strict=True)
     model.save_pretrained(arguments.target, safe_serialization=arguments.to == "safetensors")
     for pattern in COMPANIONS:
         for path in folder.glob(pattern):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,7 @@ from flowformers.export.text import check_text_form
 from flowformers.export.verify import has_nan
 from flowformers.models import class_of
 from flowformers.models.auto import class_of_task
-from flowformers.models.loading import complete, folder_of
+from flowformers.models.loading import folder_of
 from flowformers.text import AutoTokenizer, TFTokenizer
 
 log = logging.getLogger("flowformers")
@@ -63,8 +62,7 @@ def export_checkpoint(
             "(--precision), or leave the texts out"
         )
     folder = folder_of(source, options)  # once: model and tokenizer are of one commit, though a branch may move
-    with complete() if strict else nullcontext():
-        model = class_of(folder, task).from_pretrained(folder, precision=precision, **options)
+    model = class_of(folder, task).from_pretrained(folder, precision=precision, strict=strict, **options)
     if strict:
         _refuse_nan(model, source)
     tokenizer = (

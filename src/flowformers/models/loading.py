@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
-from contextlib import contextmanager
-from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
@@ -21,21 +18,6 @@ from flowformers.progress import steps
 
 log = logging.getLogger("flowformers")
 
-_complete: ContextVar[bool] = ContextVar("complete", default=False)
-
-
-@contextmanager
-def complete() -> Iterator[None]:
-    """Raise WeightsMismatch where a weight is not in the checkpoint and would start fresh with a warning.
-
-    A base model's pooler is left out instead: many checkpoints have none, and the states are whole without it.
-    """
-    token = _complete.set(True)
-    try:
-        yield
-    finally:
-        _complete.reset(token)
-
 
 def from_pretrained(
     cls: Any,
@@ -47,6 +29,7 @@ def from_pretrained(
     ignore_mismatched_sizes: bool = False,
     output_loading_info: bool = False,
     precision: str = "fp32",
+    strict: bool = False,
     **kwargs: Any,
 ) -> Any:
     """Load a model of class cls.
@@ -55,6 +38,8 @@ def from_pretrained(
     force_download choose among a repository's files, and those of `config` where that is a folder or Hub id. from_pt:
     PyTorch weights only (no PyTorch is needed either way).
     precision: fp32, bf16, fp16 or int8, see TFPreTrainedModel.precision.
+    strict: raise WeightsMismatch for weights that the checkpoint has not, which start fresh with a warning otherwise. A
+    base model's pooler is left out instead: many checkpoints have none, and the states are whole without it.
     Keywords that are fields of the config change it; the rest goes to the constructor. Returns the model, or with
     output_loading_info the model and the account. Raises NotFound, ConfigError, CheckpointError, or WeightsMismatch
     with every tensor that is missing or of the wrong shape.
@@ -66,8 +51,8 @@ def from_pretrained(
     settings, extra = _config(cls, folder, given, kwargs)
     with checkpoint.open_checkpoint(folder, use_safetensors=use_safetensors, from_pt=from_pt) as source:
         with uninitialised():
-            model = cls(settings, *model_args, **_without_pooler(cls, source) | extra)
-        info = fill(model, source, ignore_mismatched_sizes=ignore_mismatched_sizes)
+            model = cls(settings, *model_args, **(_without_pooler(cls, source) if strict else {}) | extra)
+        info = fill(model, source, ignore_mismatched_sizes=ignore_mismatched_sizes, strict=strict)
     model.name_or_path, model.precision = str(name_or_path), precision
     return (model, info) if output_loading_info else model
 
@@ -94,7 +79,7 @@ def _config(
     return cls.config_class.from_dict(fields, **changes), extra
 
 
-def fill(model: Any, source: checkpoint.Checkpoint, *, ignore_mismatched_sizes: bool) -> dict[str, Any]:
+def fill(model: Any, source: checkpoint.Checkpoint, *, ignore_mismatched_sizes: bool, strict: bool) -> dict[str, Any]:
     """Fill the model's weights from a checkpoint, one tensor at a time. Returns the account of the load."""
     slots: list[Slot] = model.slots()
     plan = checkpoint.plan(
@@ -103,7 +88,7 @@ def fill(model: Any, source: checkpoint.Checkpoint, *, ignore_mismatched_sizes: 
         base_prefix=model.family.prefix,
         ignore_mismatched_sizes=ignore_mismatched_sizes,
     )
-    if _complete.get():
+    if strict:
         _refuse_fresh(model, source, _fresh(plan))
     for index, name in steps(plan.assignments, "Loading weights"):
         slots[index].variable.assign(checkpoint.read_parameter(source, name, slots[index].parameter))
@@ -130,8 +115,8 @@ def _report(model: Any, plan: checkpoint.Plan) -> None:
 
 
 def _without_pooler(cls: Any, source: checkpoint.Checkpoint) -> dict[str, Any]:
-    """Keywords for the constructor, see complete()."""
-    bare = _complete.get() and "Model" in cls.head_spec.auto and cls.head_spec.pooler
+    """Keywords for the constructor of a base model whose checkpoint has no pooler."""
+    bare = "Model" in cls.head_spec.auto and cls.head_spec.pooler
     return {"add_pooling_layer": False} if bare and not any("pooler" in name for name in source.names()) else {}
 
 
