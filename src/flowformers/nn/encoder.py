@@ -280,8 +280,9 @@ class Encoder(Group):
         if not op_by_op and self._products.shareable:
             if self._shared is None:
                 self._shared = Shared(block, partial(Block.apply, products=self._products, training=False))
-            if self._shared.fits(block):
-                return self._shared.apply(block, hidden, packed, biases)
+            found = self._shared.apply(block, hidden, packed, biases)
+            if found is not None:
+                return found
         return block.apply(hidden, packed, biases, self._products, training=training)
 
     def _recomputed(self, block: Block, hidden: Tensor, packed: Packed, biases: Biases) -> Tensor:

@@ -12,6 +12,7 @@ from flowformers.nn.parts import Group, Part, in_place_of, walk
 from flowformers.types import Tensor
 
 Biases = Sequence[Tensor | None]
+Weight = tuple[str, Part, str]  # a part's path, the part, and the name of one of its weights
 # block, hidden, packed, biases -> hidden and attention weights, as Block.apply.
 Apply = Callable[[Any, Tensor, Packed, Biases], tuple[Tensor, Tensor]]
 
@@ -21,25 +22,24 @@ class Shared:
 
     def __init__(self, block: Group, apply: Apply) -> None:
         """apply: the blocks' own, with all that does not change from call to call."""
-        self._plan, self._apply = _plan(block), apply
+        self._plan, self._apply = _plan(_weights(block)), apply
         self._traced: dict[Any, Any] = {}
 
-    def fits(self, block: Group) -> bool:
-        """Whether the block differs in its weights' values only: a user may have replaced a part of it."""
-        return _plan(block) == self._plan
-
-    def apply(self, block: Group, hidden: Tensor, packed: Packed, biases: Biases) -> tuple[Tensor, Tensor]:
-        """See Block.apply. block: one that fits."""
+    def apply(self, block: Group, hidden: Tensor, packed: Packed, biases: Biases) -> tuple[Tensor, Tensor] | None:
+        """See Block.apply. None where more than the values of the block's weights differ: a user may have replaced a
+        part of it."""
+        parts = _weights(block)
+        if _plan(parts) != self._plan:
+            return None
         place, free = _place(packed), [tf.TensorSpec([None, hidden.shape[1]], hidden.dtype), *map(_free, biases)]
         key = (*free, *(bucket.layout.slots is None for bucket in packed.buckets))
         if key not in self._traced:
-            self._traced[key] = self._trace(block, free, place)
-        weights = [part.read(name) for _, part, name in _weights(block)]
+            self._traced[key] = self._trace(block, parts, free, place)
+        weights = [part.read(name) for _, part, name in parts]
         return self._traced[key](hidden, weights, place, list(biases))  # type: ignore[no-any-return]
 
-    def _trace(self, block: Group, free: Sequence[Any], place: Any) -> Any:
+    def _trace(self, block: Group, parts: Sequence[Weight], free: Sequence[Any], place: Any) -> Any:
         """free: of the hidden states and the biases."""
-        parts = _weights(block)
 
         def run(hidden: Tensor, weights: Sequence[Any], place: Any, biases: Biases) -> tuple[Tensor, Tensor]:
             given = {(id(part), name): weight for (_, part, name), weight in zip(parts, weights, strict=True)}
@@ -51,12 +51,12 @@ class Shared:
         return tf.function(run, autograph=False).get_concrete_function(free[0], weights, spec, free[1:])
 
 
-def _weights(block: Group) -> list[tuple[str, Part, str]]:
+def _weights(block: Group) -> list[Weight]:
     return [(path, part, name) for path, part in walk(block) for name in part.kinds]
 
 
-def _plan(block: Group) -> list[tuple[str, type[Part], str, Any]]:
-    return [(path, type(part), name, getattr(part, name).shape) for path, part, name in _weights(block)]
+def _plan(parts: Sequence[Weight]) -> list[tuple[str, type[Part], str, Any]]:
+    return [(path, type(part), name, getattr(part, name).shape) for path, part, name in parts]
 
 
 def _place(packed: Packed) -> Any:
