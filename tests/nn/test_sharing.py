@@ -59,6 +59,21 @@ def test_a_part_that_was_replaced_is_run(model, batch, number):
         assert worst(model(given)[0], in_graph(model, given)) < 1e-5
 
 
+@pytest.mark.parametrize("inner", [False, True])
+def test_a_block_or_an_attention_of_another_class_is_run(model, batch, inner):
+    before = model(batch)[0]
+    group = model.bert.layer[1].attention if inner else model.bert.layer[1]
+
+    class Doubled(type(group)):
+        def apply(self, *args, **kwargs):
+            hidden, weights = super().apply(*args, **kwargs)
+            return 2 * hidden, weights
+
+    group.__class__ = Doubled
+    assert worst(model(batch)[0], before) > 0.01
+    assert worst(model(batch)[0], in_graph(model, batch)) < 1e-5
+
+
 def test_a_copy_runs_its_own_weights(model, batch):
     before = model(batch)[0]
     other = copy.deepcopy(model)

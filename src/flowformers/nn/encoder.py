@@ -279,7 +279,7 @@ class Encoder(Group):
         op_by_op = training or not tf.executing_eagerly() or tf.config.functions_run_eagerly()
         if not op_by_op and self._products.shareable:
             if self._shared is None:
-                self._shared = Shared(block, partial(Block.apply, products=self._products, training=False))
+                self._shared = Shared(block, partial(_answer, products=self._products))
             found = self._shared.apply(block, hidden, packed, biases)
             if found is not None:
                 return found
@@ -299,6 +299,11 @@ class Encoder(Group):
             return hidden
         relative = self._spec.attention_bias.bias(self.relative_attention_bias, length)
         return relative if hidden is None else hidden + relative
+
+
+def _answer(block: Block, hidden: Tensor, packed: Packed, biases: Biases, products: Products) -> tuple[Tensor, Tensor]:
+    """Block.apply, or what a class below it has instead, outside of training."""
+    return block.apply(hidden, packed, biases, products, training=False)
 
 
 def score_bias(mask: Tensor | None, causal: bool, length: Tensor | int) -> Tensor | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import tensorflow as tf
@@ -21,15 +21,15 @@ class Shared:
     """One block traced, to be run with the weights of any block that is built as it is."""
 
     def __init__(self, block: Group, apply: Apply) -> None:
-        """apply: the blocks' own, with all that does not change from call to call."""
-        self._plan, self._apply = _plan(_weights(block)), apply
+        """apply: calls a block's own, with all that does not change from call to call."""
+        self._plan, self._apply = _plan(block, _weights(block)), apply
         self._traced: dict[Any, Any] = {}
 
     def apply(self, block: Group, hidden: Tensor, packed: Packed, biases: Biases) -> tuple[Tensor, Tensor] | None:
         """See Block.apply. None where more than the values of the block's weights differ: a user may have replaced a
         part of it."""
         parts = _weights(block)
-        if _plan(parts) != self._plan:
+        if _plan(block, parts) != self._plan:
             return None
         place, free = _place(packed), [tf.TensorSpec([None, hidden.shape[1]], hidden.dtype), *map(_free, biases)]
         key = (*free, *(bucket.layout.slots is None for bucket in packed.buckets))
@@ -55,8 +55,17 @@ def _weights(block: Group) -> list[Weight]:
     return [(path, part, name) for path, part in walk(block) for name in part.kinds]
 
 
-def _plan(parts: Sequence[Weight]) -> list[tuple[str, type[Part], str, Any]]:
-    return [(path, type(part), name, getattr(part, name).shape) for path, part, name in parts]
+def _plan(block: Group, parts: Sequence[Weight]) -> tuple[list[type[Group]], list[tuple[str, type[Part], str, Any]]]:
+    weights = [(path, type(part), name, getattr(part, name).shape) for path, part, name in parts]
+    return [type(group) for group in _groups(block)], weights
+
+
+def _groups(group: Group) -> Iterator[Group]:
+    """The group and all below it."""
+    yield group
+    for child in vars(group).values():
+        if isinstance(child, Group):
+            yield from _groups(child)
 
 
 def _place(packed: Packed) -> Any:
