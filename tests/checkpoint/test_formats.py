@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 import textwrap
@@ -68,6 +69,15 @@ def test_pytorch_files_whole_or_sharded_give_back_every_weight(saved, name, shar
     (folder / "model.safetensors").unlink()
     write_shards(folder, name, tensors, WRITERS[name]) if sharded else WRITERS[name](folder / name, tensors)
     assert same_weights(load(folder), model)
+
+
+def test_weights_that_older_ones_beside_them_hide_are_told(saved, caplog):
+    folder, model = saved
+    model.save_pretrained(folder)
+    assert re.search(r"tf_model\.h5 is written, but .* reads .*model\.safetensors beside it first", caplog.text)
+    caplog.clear()
+    model.save_pretrained(folder, safe_serialization=True)
+    assert not caplog.text
 
 
 def test_a_tf_file_gives_back_every_weight(tmp_path, classifier):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Protocol, Self
@@ -53,7 +53,8 @@ def _tf1(path: Path) -> Source:
 
 
 # Format, file, opener; in the order in which they are preferred. An index names the files of a sharded checkpoint.
-FORMATS: tuple[tuple[str, str, Opener], ...] = (
+Format = tuple[str, str, Opener]
+FORMATS: tuple[Format, ...] = (
     ("safetensors", "model.safetensors", _safetensors),
     ("bin", "pytorch_model.bin", _bin),
     ("h5", "tf_model.h5", _h5),
@@ -114,10 +115,10 @@ def open_checkpoint(folder: Path, *, use_safetensors: bool | None = None, from_p
     names what was looked for and what is there, or CheckpointError where a file can't be read.
     """
     formats = [entry for entry in FORMATS if _wanted(entry[0], use_safetensors, from_pt)]
-    for format, name, opener in formats:
-        for path in (folder / name, folder / f"{name}.index.json"):
-            if path.is_file():
-                return Checkpoint(path, format, [opener(_whole(part)) for part in _parts(path)])
+    found = next(_present(folder, formats), None)
+    if found is not None:
+        path, format, opener = found
+        return Checkpoint(path, format, [opener(_whole(part)) for part in _parts(path)])
     present = sorted(path.name for path in folder.iterdir() if path.is_file())
     advice = ". Shards need the .index.json that belongs to them: download it, too"
     raise NotFound(
@@ -135,6 +136,18 @@ def _whole(path: Path) -> Path:
                 "download it from the Hub"
             )
     return path
+
+
+def read_first(folder: Path) -> Path | None:
+    """The file or index that open_checkpoint reads where nothing else is asked for; None where there is none."""
+    return next((path for path, *_ in _present(folder, FORMATS)), None)
+
+
+def _present(folder: Path, formats: Iterable[Format]) -> Iterator[tuple[Path, str, Opener]]:
+    for format, name, opener in formats:
+        for path in (folder / name, folder / f"{name}.index.json"):
+            if path.is_file():
+                yield path, format, opener
 
 
 def _wanted(format: str, use_safetensors: bool | None, from_pt: bool) -> bool:

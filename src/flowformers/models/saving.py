@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypedDict, Unpack
@@ -12,6 +13,8 @@ from flowformers import checkpoint
 from flowformers.checkpoint import Parameter
 from flowformers.errors import ExportError, InvalidInput
 from flowformers.types import Array
+
+log = logging.getLogger("flowformers")
 
 
 class SavedModelOptions(TypedDict, total=False):
@@ -49,12 +52,7 @@ def save_pretrained(
     if folder.is_file():
         raise InvalidInput(f"expected a folder to save to; {folder} is a file")
     _make(folder)
-    if safe_serialization:
-        checkpoint.write_safetensors(folder / "model.safetensors", tensors(model))
-    else:
-        checkpoint.write_h5(
-            folder / "tf_model.h5", tensors(model), model_name=checkpoint.h5_model_name(library_class(model))
-        )
+    _write_weights(model, folder, safe_serialization=safe_serialization)
     settings = model.config.copy(architectures=[library_class(model).removeprefix("TF")])
     settings.save_pretrained(folder)
     tokenizer = options.get("tokenizer")
@@ -65,6 +63,20 @@ def save_pretrained(
         from flowformers.export import write_saved_model
 
         write_saved_model(model, folder / "saved_model", version=version, **options)
+
+
+def _write_weights(model: Any, folder: Path, *, safe_serialization: bool) -> None:
+    written = folder / ("model.safetensors" if safe_serialization else "tf_model.h5")
+    if safe_serialization:
+        checkpoint.write_safetensors(written, tensors(model))
+    else:
+        checkpoint.write_h5(written, tensors(model), model_name=checkpoint.h5_model_name(library_class(model)))
+    first = checkpoint.read_first(folder)
+    if first != written:
+        log.warning(
+            "%s is written, but from_pretrained reads %s beside it first: remove that, or save with "
+            "safe_serialization=True", written, first,
+        )  # fmt: skip
 
 
 def _make(folder: Path) -> None:
