@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+
 import keras
 import numpy as np
 import pytest
@@ -47,6 +51,33 @@ def test_fit_can_be_compiled_by_xla(batch):
     first, second = model.fit(batch, LABELS, epochs=2, verbose=0).history["loss"]
     assert first == pytest.approx(expected, abs=1e-5)
     assert second < first
+
+
+REPLICAS = """
+import keras, numpy as np, tensorflow as tf
+import flowformers
+from tests.conftest import IDS, MASK
+from tests.models.test_training import still
+cpu = tf.config.list_physical_devices("CPU")[0]
+tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+ids, mask, labels = (np.concatenate([x, x]) for x in (IDS, MASK, [0, 1, 1]))
+data = tf.data.Dataset.from_tensor_slices(({"input_ids": ids, "attention_mask": mask}, labels)).batch(6)
+for strategy in (tf.distribute.get_strategy(), tf.distribute.MirroredStrategy(["/cpu:0", "/cpu:1"])):
+    with strategy.scope():
+        keras.utils.set_random_seed(1)
+        model = flowformers.TFBertForSequenceClassification(still(num_hidden_layers=1))
+        model.compile(optimizer=keras.optimizers.SGD(0.5))
+    print(*model.fit(data, epochs=3, verbose=0, shuffle=False).history["loss"])
+"""
+
+
+@pytest.mark.slow
+def test_two_replicas_train_as_one():
+    environment = os.environ | {"PYTHONPATH": ":".join(sys.path)}
+    done = subprocess.run([sys.executable, "-c", REPLICAS], capture_output=True, text=True, env=environment)
+    one, two = (list(map(float, line.split())) for line in done.stdout.splitlines())
+    assert one[2] < one[0]
+    assert two == pytest.approx(one, abs=1e-5), done.stderr
 
 
 def test_gradients_without_padding_equal_dense_gradients(batch):

@@ -85,7 +85,10 @@ class OwnLoss:
         sample_weight: Any = None,
         training: bool = True,
     ) -> Tensor:
-        """The compiled loss on the logits, or else the head's own loss with labels from x or y. A float32 scalar."""
+        """The compiled loss on the logits, or else the head's own loss with labels from x or y.
+
+        A float32 scalar: under a tf.distribute strategy this replica's share of the mean.
+        """
         if self.loss is not None:
             answers = self._answers(y_pred)
             return super().compute_loss(  # type: ignore[misc]
@@ -93,7 +96,9 @@ class OwnLoss:
             )
         losses = self.head.loss(y_pred, self._own_labels(x, y))
         weighted = losses if sample_weight is None else losses * tf.cast(sample_weight, losses.dtype)
-        return tf.reduce_mean(weighted) + tf.add_n([*self.losses, 0.0])  # type: ignore[attr-defined]
+        total = tf.reduce_mean(weighted) + tf.add_n([*self.losses, 0.0])  # type: ignore[attr-defined]
+        # As Keras' own losses do: gradients of the replicas are added up.
+        return total / tf.distribute.get_strategy().num_replicas_in_sync
 
     def compute_metrics(self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None) -> dict[str, Any]:
         """Compiled metrics see the logits, not the output object."""
