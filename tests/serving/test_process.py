@@ -101,6 +101,24 @@ def test_a_signal_drains_what_was_accepted_and_exits_0(base, number):
     assert answers == [504]  # answered: its own time limit ended it, not the signal
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_a_server_that_is_not_ready(tmp_path, number):
+    """By a handler of its own: the kernel drops what the first process of a container has no handler for."""
+    config, log = tmp_path / "models.config", tmp_path / "log"
+    model = f'name: "m" base_path: "{tmp_path}/m" model_platform: "tensorflow"'
+    config.write_text(f"model_config_list {{ config {{ {model} }} }}")
+    with log.open("w") as stderr:
+        words = [sys.executable, "-m", "flowformers", "serve", f"--model_config_file={config}"]
+        process = subprocess.Popen(words, stderr=stderr)
+    try:
+        wait_for(lambda: f"model m is waited for: no versions below {tmp_path}/m" in log.read_text(), 60)
+        process.send_signal(number)
+        assert process.wait(20) == 128 + number
+    finally:
+        process.kill()
+        process.wait()
+
+
 @pytest.mark.parametrize("gone", [True, False])
 def test_the_drain_ends_though_a_run_does_not(base, gone):
     with serve(base, model_name="math", drain_seconds=0.2) as server:
