@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import re
 import signal
@@ -225,7 +226,11 @@ def test_a_model_that_cannot_be_loaded_ends_the_start(base):
         pass
 
 
-@pytest.mark.parametrize("wrong", [{"port": 70000}, {"port": -2}, {"port": 0}, {"model_name": "a/b"}])
+NO_NUMBERS = [{"drain_seconds": math.inf}, {"file_system_poll_wait_seconds": math.nan}]
+WRONG = [{"port": 70000}, {"port": -2}, {"port": 0}, {"model_name": "a/b"}, *NO_NUMBERS]
+
+
+@pytest.mark.parametrize("wrong", WRONG)
 def test_settings_that_cannot_work_are_refused(base, wrong):
     with pytest.raises(InvalidInput):
         Settings(model_base_path=base, **wrong)
