@@ -7,6 +7,7 @@ const [text, address = "http://localhost:8501", model = "bert"] = process.argv.s
 
 const response = await fetch(`${address}/v1/models/${model}:predict`, {
   method: "POST",
+  signal: AbortSignal.timeout(30_000),
   body: JSON.stringify({ signature_name: "text", instances: [text] }),
 });
 const answer = await response.json();

@@ -6,6 +6,7 @@ import json
 import logging
 import os
 import shutil
+import socket
 import subprocess
 import sys
 
@@ -94,8 +95,36 @@ def test_a_model_that_is_not_there_is_told(capsys, tmp_path, command):
 
 
 def test_a_folder_without_a_model_is_told(capsys, tmp_path):
-    assert "config.json" in refusal(capsys, "serve", str(tmp_path))
+    assert f"config.json and weights, or numbered SavedModels such as {tmp_path}/1" in refusal(
+        capsys, "serve", str(tmp_path)
+    )
     assert "saved_model.pb" in refusal(capsys, "inspect", str(tmp_path))
+
+
+FILES = ["api_key_file", "ssl_config_file", "rest_api_ssl_config_file", "monitoring_config_file"]
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_missing_file_is_told_before_a_checkpoint_is_exported(capsys, checkpoint, tmp_path, monkeypatch, name):
+    monkeypatch.setenv("FLOWFORMERS_CACHE", str(tmp_path / "cache"))
+    ports = ["--port=-1", "--rest_api_port=-1"]
+    assert "no such file" in refusal(capsys, "serve", str(checkpoint), *ports, f"--{name}={tmp_path}/none")
+    assert not (tmp_path / "cache").exists()
+
+
+@pytest.mark.parametrize(("name", "other"), [("port", "rest_api_port"), ("rest_api_port", "port")])
+def test_a_port_in_use_is_told_before_a_checkpoint_is_exported(capsys, checkpoint, tmp_path, monkeypatch, name, other):
+    monkeypatch.setenv("FLOWFORMERS_CACHE", str(tmp_path / "cache"))
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        number = taken.getsockname()[1]
+        told = refusal(capsys, "serve", str(checkpoint), f"--{name}={number}", f"--{other}=-1")
+    assert told.endswith(f"can't listen on 127.0.0.1:{number}: Address already in use. Choose another with --{name}")
+    assert not (tmp_path / "cache").exists()
+
+
+def test_an_address_of_another_machine_is_told_with_its_flag(capsys, exported):
+    base = str(exported / "saved_model")
+    assert "Choose another with --host" in refusal(capsys, "serve", base, "--host=192.0.2.1", "--rest_api_port=18501")
 
 
 def test_one_saved_model_instead_of_versions_is_told(capsys, exported):

@@ -22,6 +22,7 @@ DEPLOY = Path(__file__).parents[2] / "deploy"
 DOCKERFILES = sorted((DEPLOY / "docker").glob("*Dockerfile"))
 MANIFESTS = sorted((DEPLOY / "kubernetes").glob("*.yaml"))
 KSERVE = sorted((DEPLOY / "kserve").glob("*.yaml"))
+OURS = [DEPLOY / "kubernetes" / "flowformers.yaml", DEPLOY / "kserve" / "serving-runtime.yaml"]
 
 
 def documents(*paths):
@@ -91,10 +92,11 @@ def test_probes_ask_paths_that_answer(document, arithmetic):
 
 
 @pytest.mark.parametrize("document", documents(*MANIFESTS, *KSERVE))
-def test_tensorflow_gets_as_many_threads_as_the_limit_has_cpus(document):
-    containers = [one for one in pod(document).get("containers", []) if "limits" in one.get("resources", {})]
-    assert containers or document["kind"] not in ("Deployment", "ServingRuntime")
-    for container in containers:
+def test_tensorflow_serving_gets_as_many_threads_as_the_limit_has_cpus(document):
+    """Our server counts by the limit itself."""
+    for container in pod(document).get("containers", []):
+        if runs_ours(container):
+            continue
         assert f"--tensorflow_intra_op_parallelism={container['resources']['limits']['cpu']}" in container["args"]
 
 
@@ -108,11 +110,26 @@ def test_compose_mounts_a_folder_whatever_its_name():
     assert (DEPLOY / "docker" / default).resolve() == DEPLOY.parent / "my_model"
 
 
-def test_the_drain_fits_into_the_grace_period():
-    document = next(yaml.safe_load_all((DEPLOY / "kubernetes" / "flowformers.yaml").read_text()))
-    (container,) = pod(document)["containers"]
+@pytest.mark.parametrize("document", documents(*MANIFESTS, *KSERVE))
+def test_containers_need_no_rights(document):
+    for container in pod(document).get("containers", []):
+        context = pod(document).get("securityContext", {}) | container["securityContext"]
+        assert (context["runAsNonRoot"], context["runAsUser"] > 0) == (True, True)
+        assert context["allowPrivilegeEscalation"] is False
+        assert context["capabilities"] == {"drop": ["ALL"]}
+
+
+@pytest.mark.parametrize("path", OURS, ids=lambda path: path.stem)
+def test_the_drain_fits_into_the_grace_period(path):
+    document = next(yaml.safe_load_all(path.read_text()))
+    (container,) = filter(runs_ours, pod(document)["containers"])
     pause = int(container["lifecycle"]["preStop"]["exec"]["command"][1])
-    assert pod(document)["terminationGracePeriodSeconds"] >= pause + Settings.drain_seconds + 5
+    given = dict(flag[2:].split("=", 1) for flag in container["args"] if "=" in flag)
+    drain = float(given.get("drain_seconds", Settings.drain_seconds))
+    assert pod(document).get("terminationGracePeriodSeconds", 30) >= pause + drain + 5
+
+
+def test_the_drain_fits_into_composes_grace_period():
     compose = yaml.safe_load((DEPLOY / "docker" / "compose.yaml").read_text())["services"]["bert"]
     assert int(compose["stop_grace_period"].rstrip("s")) >= Settings.drain_seconds + 5
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import re
 import signal
@@ -99,6 +100,24 @@ def test_a_signal_drains_what_was_accepted_and_exits_0(base, number):
         asking.join()
         assert process.wait(timeout=30) == 0
     assert answers == [504]  # answered: its own time limit ended it, not the signal
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_a_server_that_is_not_ready(tmp_path, number):
+    """By a handler of its own: the kernel drops what the first process of a container has no handler for."""
+    config, log = tmp_path / "models.config", tmp_path / "log"
+    model = f'name: "m" base_path: "{tmp_path}/m" model_platform: "tensorflow"'
+    config.write_text(f"model_config_list {{ config {{ {model} }} }}")
+    with log.open("w") as stderr:
+        words = [sys.executable, "-m", "flowformers", "serve", f"--model_config_file={config}"]
+        process = subprocess.Popen(words, stderr=stderr)
+    try:
+        wait_for(lambda: f"model m is waited for: no versions below {tmp_path}/m" in log.read_text(), 60)
+        process.send_signal(number)
+        assert process.wait(20) == 128 + number
+    finally:
+        process.kill()
+        process.wait()
 
 
 @pytest.mark.parametrize("gone", [True, False])
@@ -207,7 +226,11 @@ def test_a_model_that_cannot_be_loaded_ends_the_start(base):
         pass
 
 
-@pytest.mark.parametrize("wrong", [{"port": 70000}, {"port": -2}, {"port": 0}, {"model_name": "a/b"}])
+NO_NUMBERS = [{"drain_seconds": math.inf}, {"file_system_poll_wait_seconds": math.nan}]
+WRONG = [{"port": 70000}, {"port": -2}, {"port": 0}, {"model_name": "a/b"}, *NO_NUMBERS]
+
+
+@pytest.mark.parametrize("wrong", WRONG)
 def test_settings_that_cannot_work_are_refused(base, wrong):
     with pytest.raises(InvalidInput):
         Settings(model_base_path=base, **wrong)

@@ -1,6 +1,8 @@
 #!/bin/sh
 # Make gen/tensorflow and gen/serving from flowformers' copy of TensorFlow Serving's .proto files.
-# Needs protoc, protoc-gen-go and protoc-gen-go-grpc.
+# Needs protoc and its two plugins in the PATH:
+#   go install google.golang.org/protobuf/cmd/protoc-gen-go@v1.34.1
+#   go install google.golang.org/grpc/cmd/protoc-gen-go-grpc@v1.3.0
 set -eu
 cd "$(dirname "$0")"
 protos=../../../src/flowformers/wire/protos

@@ -1,7 +1,7 @@
 // Text in, label out over gRPC. The packages serving and tensorflow are generated from TensorFlow Serving's .proto
 // files by generate.sh.
 //
-//	./generate.sh
+//	./generate.sh && go mod tidy
 //	flowformers serve my_model --model_name bert
 //	go run . "I love it."
 package main

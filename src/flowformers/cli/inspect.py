@@ -49,9 +49,10 @@ def lines(meta_graph: Any, only: str | None = None) -> Iterator[str]:
     """The text for one meta graph."""
     tags = ", ".join(repr(str(tag)) for tag in meta_graph.meta_info_def.tags)
     yield f"MetaGraphDef with tag-set: {tags} contains the following SignatureDefs:"
-    names = [name for name in sorted(meta_graph.signature_def) if name != INIT_OP and only in (None, name)]
+    known = [name for name in sorted(meta_graph.signature_def) if name != INIT_OP]
+    names = [name for name in known if only in (None, name)]
     if not names:
-        raise NotFound(f"expected a signature {only!r}; there are {', '.join(sorted(meta_graph.signature_def))}")
+        raise NotFound(f"expected a signature {only!r}; there are {', '.join(known) or 'none'}")
     for name in names:
         signature = meta_graph.signature_def[name]
         yield f"\nsignature_def['{name}']:"

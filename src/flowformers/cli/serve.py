@@ -113,8 +113,10 @@ def run(arguments: argparse.Namespace) -> int:
         return 0
     require_tensorflow("serve")
     from flowformers.serving import run
+    from flowformers.serving.server import check
 
     if arguments.model:
+        check(settings)  # before an export
         attention: Attention = "by_length" if settings.enable_batching else "together"
         base = servable_base(arguments.model, arguments.task, hub_options(arguments), attention)
         settings = dataclasses.replace(settings, model_base_path=base)
@@ -146,6 +148,11 @@ def servable_base(model: str, task: str | None, hub: dict[str, Any], attention: 
     found = _exported(folder)
     if found is None and (folder / "saved_model.pb").is_file():
         raise NotFound(f"{folder} is one SavedModel; give the folder above it, whose children are numbered versions")
+    if found is None and folder.is_dir() and not hub.get("subfolder") and not any(folder.glob("*config.json")):
+        raise NotFound(
+            f"expected config.json and weights, or numbered SavedModels such as {folder}/1/saved_model.pb; "
+            f"{folder} has neither"
+        )
     if found is None or (task is not None and found[0] != folder and (folder / "config.json").is_file()):
         return cached_export(model, task, hub, attention)
     base, newest = found

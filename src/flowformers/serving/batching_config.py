@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 from flowformers.errors import InvalidInput
+from flowformers.serving.cpus import usable_cpus
 from flowformers.serving.model_config import read_text_proto
 from flowformers.serving.settings import Settings
 
@@ -22,7 +22,7 @@ class BatchingParameters:
     max_batch_size: int = 1000
     batch_timeout_micros: int = 0
     max_enqueued_batches: int = 10
-    num_batch_threads: int = os.cpu_count() or 1
+    num_batch_threads: int = field(default_factory=usable_cpus)
     allowed_batch_sizes: tuple[int, ...] = ()
     enable_large_batch_splitting: bool = False
     max_execution_batch_size: int = 0
@@ -59,11 +59,11 @@ def read_parameters(path: Path) -> BatchingParameters:
     from flowformers.wire.session_bundle_config_pb2 import BatchingParameters as Message
 
     message = read_text_proto(path, Message())
-    known = {field.name for field in fields(BatchingParameters)}
+    known = {one.name for one in fields(BatchingParameters)}
     given: dict[str, Any] = {}
-    for field in message.DESCRIPTOR.fields:
-        if field.message_type is not None and field.name in known and message.HasField(field.name):
-            given[field.name] = getattr(message, field.name).value  # scalars come in wrappers
+    for one in message.DESCRIPTOR.fields:
+        if one.message_type is not None and one.name in known and message.HasField(one.name):
+            given[one.name] = getattr(message, one.name).value  # scalars come in wrappers
     return BatchingParameters(**given, allowed_batch_sizes=tuple(message.allowed_batch_sizes))
 
 
@@ -95,4 +95,4 @@ def run_threads(settings: Settings, in_graph: int) -> int:
         return MOST_RUN_THREADS
     shared = _shared(settings)
     rows = max(in_graph, shared.max_batch_size if shared else 0)
-    return max(4 * (os.cpu_count() or 1), min(2 * rows, MOST_RUN_THREADS))
+    return max(4 * usable_cpus(), min(2 * rows, MOST_RUN_THREADS))

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import re
 import socket
 import ssl
@@ -206,5 +207,6 @@ def bind(host: str, port: int, flag: str) -> socket.socket:
         bound.bind((host, max(port, 0)))
     except OSError as error:
         bound.close()
+        flag = "host" if isinstance(error, socket.gaierror) or error.errno == errno.EADDRNOTAVAIL else flag
         raise InvalidInput(f"can't listen on {host}:{port}: {error.strerror}. Choose another with --{flag}") from error
     return bound

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import logging
 import math
-import os
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -19,6 +18,7 @@ from pathlib import Path
 
 from flowformers.errors import FlowformersError, Kind, ServingError
 from flowformers.serving import metrics
+from flowformers.serving.cpus import usable_cpus
 from flowformers.serving.lifecycle import Entry, Model, State, Status
 from flowformers.serving.memory import give_back
 from flowformers.serving.model_config import ModelConfig, read_model_config
@@ -45,7 +45,7 @@ class Repository:
         self._reloading = threading.Lock()
         self._stopping = threading.Event()
         self._threads: list[threading.Thread] = []
-        self._parallel_loads = 4 * (os.cpu_count() or 1)
+        self._parallel_loads = 4 * usable_cpus()
         self._workers = ThreadPoolExecutor(self._parallel_loads, thread_name_prefix="load")
 
     # What requests see
@@ -186,7 +186,7 @@ class Repository:
             self._wait_for([name for name in self._labels if self._models[name].wanted])
             waiting = [name for name in self._labels if not self._models[name].wanted]
             for name in waiting:
-                log.warning("model %s: waiting for %s", name, self._reason(name))
+                log.warning("model %s is waited for: %s", name, self._reason(name))
             if waiting:
                 self._stopping.wait(self.settings.file_system_poll_wait_seconds or 1)
         self._parallel_loads = max(1, self.settings.num_load_threads)

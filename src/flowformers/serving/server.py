@@ -28,8 +28,8 @@ from flowformers.serving.http import HttpServer, bind
 from flowformers.serving.operations import monitoring_path, routes
 from flowformers.serving.protocols import add_open_inference, rest_app
 from flowformers.serving.repository import Repository
-from flowformers.serving.security import read_api_keys
-from flowformers.serving.settings import Settings
+from flowformers.serving.security import read_api_keys, read_tls
+from flowformers.serving.settings import PORTS, Settings
 from flowformers.serving.storage import require_model
 
 log = logging.getLogger("flowformers.serving")
@@ -41,6 +41,7 @@ class Server:
 
     def __init__(self, settings: Settings) -> None:
         require_model(settings)
+        check(settings)
         self.settings = settings
         self.repository = Repository(settings)
         self.dataplane = Dataplane(self.repository, check_method_names=settings.enable_signature_method_name_check)
@@ -124,6 +125,17 @@ class Server:
     def welcomes(self) -> bool:
         """Whether new requests are welcome: not before the ports are open, and not in the drain."""
         return self.ready.is_set() and self._stopping is not None and not self._stopping.is_set()
+
+
+def check(settings: Settings) -> None:
+    """Raises FlowformersError for a port or a file that can't be had: better before a model has taken its time."""
+    for flag in PORTS:
+        if (port := getattr(settings, flag)) > 0:
+            bind(settings.host, port, flag).close()
+    for path in filter(None, (settings.ssl_config_file, settings.rest_api_ssl_config_file)):
+        read_tls(path)
+    read_api_keys(settings.api_key_file)
+    monitoring_path(settings.monitoring_config_file)
 
 
 def run(settings: Settings) -> int:

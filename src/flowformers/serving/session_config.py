@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
+from flowformers.serving.cpus import usable_cpus
 from flowformers.serving.model_config import read_text_proto
 from flowformers.serving.settings import Settings
 
@@ -22,6 +24,8 @@ def session_config(settings: Settings) -> Any:
     both = settings.tensorflow_session_parallelism
     if intra := settings.tensorflow_intra_op_parallelism or both:
         config.intra_op_parallelism_threads = intra
+    elif not config.intra_op_parallelism_threads and (cpus := usable_cpus()) < (os.cpu_count() or 1):
+        config.intra_op_parallelism_threads = cpus
     if inter := settings.tensorflow_inter_op_parallelism or both:
         config.inter_op_parallelism_threads = inter
     if settings.per_process_gpu_memory_fraction:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -121,6 +122,8 @@ class Settings:
             raise InvalidInput(f"expected a model_name without '/' and ':'; got {self.model_name!r}")
         for flag in fields(self):
             value = getattr(self, flag.name)
+            if isinstance(value, float) and not math.isfinite(value):
+                raise InvalidInput(f"expected a finite number as {flag.name}; got {value}")
             if isinstance(value, int | float) and value < 0 and flag.name not in MAY_BE_NEGATIVE:
                 raise InvalidInput(f"expected {flag.name} of 0 or more; got {value}")
         # TensorFlow Serving never looks at all then, not at the start either: it means there is nothing to wait for.
