@@ -146,9 +146,19 @@ def test_an_unknown_key_of_a_dict_is_a_type_error(classifier):
         classifier({"input_ids": IDS, "pixels": IDS})
 
 
-def test_ids_outside_the_vocabulary_are_an_error(classifier):
-    with pytest.raises(tf.errors.InvalidArgumentError, match="40 is not in"):
-        classifier(np.array([[2, 40, 3]]))
+@pytest.mark.parametrize(
+    ("ids", "others", "message"),
+    [
+        ([[2, 40, 3]], {}, "input_ids from 0 to 39.*got 2 to 40.*tokenizer"),
+        ([[2, -1, 3]], {}, "input_ids from 0 to 39.*got -1 to 3"),
+        ([[2, 4, 3]], {"token_type_ids": [[0, 0, 2]]}, "token_type_ids from 0 to 1"),
+        ([[2, 4, 3]], {"position_ids": [[0, 1, 12]]}, "position_ids from 0 to 11"),
+        (None, {"inputs_embeds": np.ones((1, 3, 1), np.float32)}, "inputs_embeds of width 16.*got 1"),
+    ],
+)
+def test_what_no_table_holds_is_named(classifier, ids, others, message):
+    with pytest.raises(InvalidInput, match=message):
+        classifier(ids, **others)
 
 
 def test_what_encoders_do_not_do_is_refused(classifier):

@@ -101,3 +101,15 @@ def test_an_export_asks_the_hub_once(cache, tmp_path, monkeypatch):
     monkeypatch.setattr(huggingface_hub, "snapshot_download", lambda *a, **k: asked.append(a) or download(*a, **k))
     export_checkpoint("owner/tiny", tmp_path / "out", precision="bf16", **cache)
     assert len(asked) == 1
+
+
+def test_a_slip_in_a_keyword_is_told_with_what_may_be_meant(classifier, tmp_path):
+    classifier.save_pretrained(tmp_path)
+    with pytest.raises(TypeError, match=r"'num_label'.*Did you mean num_labels"):
+        flowformers.TFBertForSequenceClassification.from_pretrained(tmp_path, num_label=3)
+
+
+def test_a_dict_is_no_config(classifier, tmp_path):
+    classifier.save_pretrained(tmp_path)
+    with pytest.raises(InvalidInput, match=r"BertConfig\.from_dict"):
+        flowformers.TFBertForSequenceClassification.from_pretrained(tmp_path, config={"num_labels": 3})

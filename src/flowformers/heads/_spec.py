@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from types import MappingProxyType
+from typing import Any, ClassVar
 
 from flowformers.nn.encoder import Encoded, Encoder, EncoderSpec
 from flowformers.nn.parts import Group
@@ -12,17 +13,27 @@ from flowformers.types import Tensor
 
 Config = Any
 Answers = dict[str, Tensor]
+Weights = Mapping[str, Tensor]
+NONE: Weights = MappingProxyType({})
 
 
 class Head(Group):
-    """A layer from encoded tokens to named answers, and the loss of those answers."""
+    """A layer from encoded tokens to named answers, and the loss of those answers.
+
+    label_axes: of its first label.
+    """
+
+    label_axes: ClassVar[tuple[str, ...]] = ("batch",)
 
     def answer(self, encoded: Encoded, encoder: Encoder, *, training: bool) -> Answers:
         """The named output tensors, in the order of the output class."""
         raise NotImplementedError
 
-    def loss(self, answers: Mapping[str, Tensor], labels: Mapping[str, Tensor]) -> Tensor:
-        """float [B] for a loss of each sequence, float [1] for a mean over labelled tokens."""
+    def loss(self, answers: Mapping[str, Tensor], labels: Mapping[str, Tensor], weights: Weights = NONE) -> Tensor:
+        """float [B] for a loss of each sequence, float [1] for a mean over labelled tokens.
+
+        weights: by label, of each sequence, or where there is a label for each token of tokens; a label may have none.
+        """
         raise NotImplementedError
 
 

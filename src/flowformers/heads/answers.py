@@ -8,7 +8,7 @@ from typing import Any
 import tensorflow as tf
 
 from flowformers.heads import losses
-from flowformers.heads._spec import Answers, Head, HeadSpec
+from flowformers.heads._spec import NONE, Answers, Head, HeadSpec, Weights
 from flowformers.heads.summaries import classifier_dropout
 from flowformers.nn.activations import activation
 from flowformers.nn.encoder import Encoded, Encoder, EncoderSpec
@@ -43,6 +43,8 @@ def base(*, output: str, pooler: bool) -> HeadSpec:
 class MaskedLM(Head):
     """dense, activation, layer norm, then the tied word embeddings and a bias (BertLMPredictionHead)."""
 
+    label_axes = ("batch", "sequence")
+
     def __init__(self, spec: EncoderSpec, function: str) -> None:
         super().__init__()
         self.transform = _dense(spec, spec.embedding_size)
@@ -60,17 +62,19 @@ class MaskedLM(Head):
         """logits: float [B, S, V]."""
         return {"logits": self.predict(encoded, encoder)}
 
-    def loss(self, answers: Mapping[str, Tensor], labels: Mapping[str, Tensor]) -> Tensor:
+    def loss(self, answers: Mapping[str, Tensor], labels: Mapping[str, Tensor], weights: Weights = NONE) -> Tensor:
         """labels: int [B, S], -100 is left out. float32 [1]."""
-        return losses.mean_of_labelled(labels["labels"], answers["logits"])
+        return losses.mean_of_labelled(labels["labels"], answers["logits"], weights.get("labels"))
 
 
 class CausalLM(MaskedLM):
     """The same predictions, each judged by the token that follows."""
 
-    def loss(self, answers: Mapping[str, Tensor], labels: Mapping[str, Tensor]) -> Tensor:
+    def loss(self, answers: Mapping[str, Tensor], labels: Mapping[str, Tensor], weights: Weights = NONE) -> Tensor:
         """labels: int [B, S], shifted here. float32 [1]."""
-        return losses.mean_of_labelled(labels["labels"][:, 1:], answers["logits"][:, :-1])
+        given = weights.get("labels")
+        shifted = given if given is None or given.shape.rank != 2 or given.shape[1] == 1 else given[:, 1:]
+        return losses.mean_of_labelled(labels["labels"][:, 1:], answers["logits"][:, :-1], shifted)
 
 
 def masked_lm(names: Names, *, function: str | None = None) -> HeadSpec:
@@ -107,9 +111,10 @@ class NextSentence(Head):
         """logits: float [B, 2]; index 0 means that the second sentence follows the first."""
         return {"logits": self.classifier.apply(encoder.pooler.apply(encoded.first))}
 
-    def loss(self, answers: Mapping[str, Tensor], labels: Mapping[str, Tensor]) -> Tensor:
+    def loss(self, answers: Mapping[str, Tensor], labels: Mapping[str, Tensor], weights: Weights = NONE) -> Tensor:
         """next_sentence_label: int [B]. float32 [B]."""
-        return losses.next_sentence(labels["next_sentence_label"], answers["logits"])
+        found = losses.next_sentence(labels["next_sentence_label"], answers["logits"])
+        return losses.weighted(found, weights.get("next_sentence_label"))
 
 
 def next_sentence(names: Names) -> HeadSpec:
@@ -140,10 +145,10 @@ class PreTraining(Head):
             "seq_relationship_logits": related["logits"],
         }
 
-    def loss(self, answers: Mapping[str, Tensor], labels: Mapping[str, Tensor]) -> Tensor:
+    def loss(self, answers: Mapping[str, Tensor], labels: Mapping[str, Tensor], weights: Weights = NONE) -> Tensor:
         """labels: int [B, S]; next_sentence_label: int [B]. The sum of both losses, float32 [B]."""
-        words = losses.mean_of_labelled(labels["labels"], answers["prediction_logits"])
-        return words + losses.next_sentence(labels["next_sentence_label"], answers["seq_relationship_logits"])
+        words = losses.mean_of_labelled(labels["labels"], answers["prediction_logits"], weights.get("labels"))
+        return words + self.relationship.loss({"logits": answers["seq_relationship_logits"]}, labels, weights)
 
 
 def pre_training(names: Names) -> HeadSpec:
@@ -165,16 +170,17 @@ class SequenceClassification(Head):
         super().__init__()
         self.summary = summary(config, spec)
         self.classifier = _dense(spec, config.num_labels)
-        self._problem_type, self._num_labels = config.problem_type, config.num_labels
+        self._config = config  # problem_type counts as it is when the loss is taken
 
     def answer(self, encoded: Encoded, encoder: Encoder, *, training: bool) -> Answers:
         """logits: float [B, C]."""
         return {"logits": self.classifier.apply(self.summary.apply(encoded, encoder, training=training))}
 
-    def loss(self, answers: Mapping[str, Tensor], labels: Mapping[str, Tensor]) -> Tensor:
+    def loss(self, answers: Mapping[str, Tensor], labels: Mapping[str, Tensor], weights: Weights = NONE) -> Tensor:
         """labels: int [B], or float [B, C] for several labels, or float [B] for regression. float32 [B]."""
-        kind = losses.problem_type(self._problem_type, self._num_labels, labels["labels"])
-        return losses.classification(labels["labels"], answers["logits"], kind=kind)
+        kind = losses.problem_type(self._config.problem_type, self.classifier.units, labels["labels"])
+        found = losses.classification(labels["labels"], answers["logits"], kind=kind)
+        return losses.weighted(found, weights.get("labels"))
 
 
 def sequence_classification(summary: Any, names: Names) -> HeadSpec:
@@ -201,9 +207,10 @@ class MultipleChoice(Head):
         """logits: float [B * choices, 1]."""
         return {"logits": self.classifier.apply(self.summary.apply(encoded, encoder, training=training))}
 
-    def loss(self, answers: Mapping[str, Tensor], labels: Mapping[str, Tensor]) -> Tensor:
+    def loss(self, answers: Mapping[str, Tensor], labels: Mapping[str, Tensor], weights: Weights = NONE) -> Tensor:
         """labels: int [B], the right choice; logits: [B, choices]. float32 [B]."""
-        return losses.cross_entropy(tf.reshape(labels["labels"], [-1]), answers["logits"])
+        found = losses.cross_entropy(losses.each(labels["labels"]), answers["logits"])
+        return losses.weighted(found, weights.get("labels"))
 
 
 def multiple_choice(summary: Any, names: Names) -> HeadSpec:
@@ -222,6 +229,8 @@ def multiple_choice(summary: Any, names: Names) -> HeadSpec:
 class TokenClassification(Head):
     """dropout and a dense layer on every token."""
 
+    label_axes = ("batch", "sequence")
+
     def __init__(self, config: Any, spec: EncoderSpec) -> None:
         super().__init__()
         self.classifier = _dense(spec, config.num_labels)
@@ -232,9 +241,9 @@ class TokenClassification(Head):
         hidden = dropout(encoded.hidden, self._rate, training)
         return {"logits": encoded.layout.unpack(self.classifier.apply(hidden))}
 
-    def loss(self, answers: Mapping[str, Tensor], labels: Mapping[str, Tensor]) -> Tensor:
+    def loss(self, answers: Mapping[str, Tensor], labels: Mapping[str, Tensor], weights: Weights = NONE) -> Tensor:
         """labels: int [B, S], negative ones are left out. float32 [1]."""
-        return losses.mean_of_labelled(labels["labels"], answers["logits"])
+        return losses.mean_of_labelled(labels["labels"], answers["logits"], weights.get("labels"))
 
 
 def token_classification(names: Names) -> HeadSpec:
@@ -265,10 +274,15 @@ class QuestionAnswering(Head):
             spread = tf.where(kept, spread, spread.dtype.min)
         return {"start_logits": spread[:, :, 0], "end_logits": spread[:, :, 1]}
 
-    def loss(self, answers: Mapping[str, Tensor], labels: Mapping[str, Tensor]) -> Tensor:
-        """start_positions, end_positions: int [B]. float32 [B]."""
-        logits = answers["start_logits"], answers["end_logits"]
-        return losses.spans(labels["start_positions"], labels["end_positions"], *logits)
+    def loss(self, answers: Mapping[str, Tensor], labels: Mapping[str, Tensor], weights: Weights = NONE) -> Tensor:
+        """start_positions, end_positions: int [B]. Half the sum of both, float32 [B]."""
+        start = losses.boundary(labels["start_positions"], answers["start_logits"])
+        end = losses.boundary(labels["end_positions"], answers["end_logits"])
+        weighted = (
+            losses.weighted(start, weights.get("start_positions")),
+            losses.weighted(end, weights.get("end_positions")),
+        )
+        return (weighted[0] + weighted[1]) / 2.0
 
 
 def question_answering(names: Names) -> HeadSpec:

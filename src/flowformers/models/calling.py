@@ -35,7 +35,7 @@ class CallConventions:
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """See call(). Arguments become one dict of tensors first: Keras takes no lists or strings by position."""
-        if type(self).call is not self._library_call():  # type: ignore[attr-defined]
+        if not self._is_called_as_here():
             return super().__call__(*args, **kwargs)  # type: ignore[misc]
         given = spread(self.call_names, args, kwargs)
         tensors = {name: x for name, x in given.items() if name not in NOT_TENSORS and x is not None}
@@ -44,8 +44,10 @@ class CallConventions:
         return super().__call__(named, **chosen)  # type: ignore[misc]
 
     @classmethod
-    def _library_call(cls) -> Any:
-        return next(vars(base)["call"] for base in cls.__mro__ if "head_spec" in vars(base))
+    def _is_called_as_here(cls) -> bool:
+        """Whether call() is the library's and not one of a subclass."""
+        library = next(base for base in cls.__mro__ if "head_spec" in vars(base))
+        return bool(cls.call is vars(library)["call"])  # type: ignore[attr-defined]
 
     def _answer(self, given: Mapping[str, Any]) -> ModelOutput | tuple[Any, ...]:
         """The body of call(), which models/classes.py gives its signature."""

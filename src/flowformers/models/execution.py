@@ -139,9 +139,12 @@ def _embed(encoder: Encoder, tensors: Tensors, layout: Layout, request: Request)
     """Returns float [T, H]."""
     ids, types = tensors.get("input_ids"), tensors.get("token_type_ids")
     if ids is not None:
-        words = encoder.embeddings.word_embeddings.look_up(layout.pack(ids), training=request.training)
+        table = encoder.embeddings.word_embeddings
+        words = table.look_up(table.checked(layout.pack(ids), "input_ids"), training=request.training)
     else:
-        width = tensors["inputs_embeds"].shape[-1]
+        width, wanted = tensors["inputs_embeds"].shape[-1], encoder.spec.embedding_size
+        if width != wanted:
+            raise InvalidInput(f"expected inputs_embeds of width {wanted}, the embeddings' own; got {width}")
         words = tf.reshape(layout.pack(tensors["inputs_embeds"]), [-1, width])
     packed_types = None if types is None else layout.pack(types)
     positions = layout.pack(_positions(encoder, tensors, layout))
@@ -153,7 +156,8 @@ def _positions(encoder: Encoder, tensors: Tensors, layout: Layout) -> Tensor:
     """Returns int32 [B, S]. Raises where the sequence is longer than the position table."""
     given = tensors.get("position_ids")
     if given is not None:
-        return tf.broadcast_to(given, [layout.batch, layout.length])
+        checked = encoder.embeddings.position_embeddings.checked(given, "position_ids")
+        return tf.broadcast_to(checked, [layout.batch, layout.length])
     length = within(layout.length, encoder.spec.max_length)
     return encoder.spec.positions.ids(tensors.get("input_ids"), layout.batch, length)
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import difflib
+import inspect
 import logging
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +13,15 @@ from flowformers import checkpoint
 from flowformers.errors import InvalidInput, WeightsMismatch
 from flowformers.families import PretrainedConfig
 from flowformers.families._config import read_config
-from flowformers.hub import taken_from
+from flowformers.hub import OPTIONS, taken_from
 from flowformers.models.naming import Slot, ignorable
 from flowformers.nn.parts import uninitialised
 from flowformers.nn.precision import checked
 from flowformers.progress import steps
 
 log = logging.getLogger("flowformers")
+
+NOT_KEYWORDS = ("self", "cls", "name_or_path", "model_args", "kwargs")
 
 
 def from_pretrained(
@@ -45,10 +50,16 @@ def from_pretrained(
     with every tensor that is missing or of the wrong shape.
     """
     checked(precision)
+    if isinstance(config, dict):
+        raise InvalidInput(
+            f"expected a {cls.config_class.__name__}, a folder or a Hub id as config; got a dict. "
+            f"{cls.config_class.__name__}.from_dict makes one of it"
+        )
     hub = taken_from(kwargs)
     folder = checkpoint.resolve(name_or_path, **hub)
     given = cls.config_class.from_pretrained(config, **hub) if isinstance(config, str | Path) else config
     settings, extra = _config(cls, folder, given, kwargs)
+    _check_extra(cls, settings, extra)
     with checkpoint.open_checkpoint(folder, use_safetensors=use_safetensors, from_pt=from_pt) as source:
         with uninitialised():
             model = cls(settings, *model_args, **(_without_pooler(cls, source) if strict else {}) | extra)
@@ -77,6 +88,22 @@ def _config(
     changes = {name: value for name, value in kwargs.items() if hasattr(known, name)}
     extra = {name: value for name, value in kwargs.items() if name not in changes}
     return cls.config_class.from_dict(fields, **changes), extra
+
+
+def _check_extra(cls: Any, config: PretrainedConfig, extra: Mapping[str, Any]) -> None:
+    """Raises TypeError for keywords that neither the config nor the constructor knows, with what may be meant."""
+    taken = inspect.signature(cls.__init__).parameters
+    unknown = [name for name in extra if name not in taken]
+    if not unknown or any(one.kind is inspect.Parameter.VAR_KEYWORD for one in taken.values()):
+        return
+    own = inspect.signature(from_pretrained).parameters
+    known = {"num_labels", *vars(config), *OPTIONS, *(name for name in (*taken, *own) if name not in NOT_KEYWORDS)}
+    near = difflib.get_close_matches(unknown[0], known, n=1)
+    hint = f". Did you mean {near[0]}?" if near else ""
+    raise TypeError(
+        f"from_pretrained() got an unexpected keyword argument {unknown[0]!r}; expected a field of "
+        f"{type(config).__name__}, an argument of {cls.__name__}, or one that says what to load{hint}"
+    )
 
 
 def fill(model: Any, source: checkpoint.Checkpoint, *, ignore_mismatched_sizes: bool, strict: bool) -> dict[str, Any]:

@@ -97,7 +97,8 @@ class Embeddings(Group):
     def _types(self, token_type_ids: Tensor | None) -> Tensor:
         if token_type_ids is None:  # all zeros: one row for every token, no gather
             return self.token_type_embeddings.read("embeddings")[:1]
-        return self.token_type_embeddings.look_up(token_type_ids)
+        types = self.token_type_embeddings
+        return types.look_up(types.checked(token_type_ids, "token_type_ids"))
 
 
 class Attention(Group):

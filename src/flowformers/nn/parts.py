@@ -11,6 +11,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from flowformers.errors import InvalidInput
 from flowformers.prepared import Prepared, prepared
 from flowformers.types import Array, Tensor
 
@@ -166,6 +167,25 @@ class Table(Part):
         if not training or self._pad_row is None:
             return found
         return tf.where(tf.equal(ids, self._pad_row)[..., None], tf.stop_gradient(found), found)
+
+    def checked(self, ids: Tensor, name: str) -> Tensor:
+        """The ids themselves. Raises InvalidInput for one outside the table, InvalidArgument where a graph runs.
+
+        name: what the caller calls them. Not in an export: look_up's own error is left to it, and costs nothing.
+        """
+        if prepared() is not None:
+            return ids
+        wanted = f"expected {name} from 0 to {self.rows - 1}, the rows of the model's table; got"
+        advice = "Do the tokenizer and the model belong together? resize_token_embeddings makes room for added tokens"
+        if tf.executing_eagerly():
+            values = ids.numpy()
+            if values.size and not 0 <= values.min() <= values.max() < self.rows:
+                raise InvalidInput(f"{wanted} {values.min()} to {values.max()}. {advice}")
+            return ids
+        inside = tf.reduce_all(tf.logical_and(ids >= 0, ids < self.rows))
+        got = [wanted, tf.reduce_min(ids), "to", tf.reduce_max(ids), advice]
+        with tf.control_dependencies([tf.debugging.Assert(inside, got)]):
+            return tf.identity(ids)
 
     def resize(self, rows: int) -> None:
         """Cut or extend the table."""
