@@ -10,6 +10,7 @@ import numpy as np
 from flowformers.errors import FlowformersError, Kind, ServingError
 from flowformers.serving import calls
 from flowformers.serving.dataplane import Dataplane, Limits, Target
+from flowformers.serving.pace import NotShort
 from flowformers.serving.rest import Request, Response, mistake, unpacked
 from flowformers.types import Array
 from flowformers.wire import openai_form
@@ -43,19 +44,17 @@ class EmbeddingsApi:
         """OpenAI's form of an error."""
         return Response(http_status(error.kind), openai_form.error_body(error))
 
-    def short(self, request: Request) -> bool:
-        """Every answer runs a model."""
-        return request.method != "POST"
-
-    def answer(self, request: Request) -> Response:
+    def answer(self, request: Request, limits: Limits) -> Response:
         """One request."""
         if request.method != "POST":
             text = f"{request.method} is not for /v1/embeddings; use POST"
             return Response(405, openai_form.error_body(bad(text)))
+        if limits.hurried:
+            raise NotShort
         try:
             asked = openai_form.parse(unpacked(request))
             calls.is_for(asked.model)
-            return Response(200, self._embed(asked, Limits(request.deadline)))
+            return Response(200, self._embed(asked, limits))
         except FlowformersError as error:
             return self.refuse(error)
         except Exception as error:

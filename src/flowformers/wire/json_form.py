@@ -114,22 +114,20 @@ def _rows(content: Any, dtypes: Mapping[str, str], chosen: Sequence[int] | None)
     numbers = range(len(content)) if chosen is None else chosen
     if numbers[0] == 0:
         for index, row in enumerate(content):
-            _check_row(index, row, named, dtypes)
+            if _is_named(row) is not named or (named and row.keys() != dtypes.keys()):
+                raise _misfit(index, row, named, dtypes)
     rows = content if chosen is None else [content[index] for index in chosen]
     columns = {name: [row[name] for row in rows] if named else rows for name in dtypes}
     return {name: _stack(values, dtypes[name], name, numbers) for name, values in columns.items()}
 
 
-def _check_row(index: int, row: Any, named: bool, dtypes: Mapping[str, str]) -> None:
+def _misfit(index: int, row: Any, named: bool, dtypes: Mapping[str, str]) -> ServingError:
     if _is_named(row) is not named:
-        raise bad(f"{_element(index)}: mixes objects and values")
-    if not named:
-        return
+        return bad(f"{_element(index)}: mixes objects and values")
     missing = [name for name in dtypes if name not in row]
     if missing:
-        raise bad(f"{_element(index)}: does not have named input: {missing[0]}")
-    if len(row) != len(dtypes):
-        raise bad(f"{_element(index)}: keys must be equal to: {_join(dtypes)}")
+        return bad(f"{_element(index)}: does not have named input: {missing[0]}")
+    return bad(f"{_element(index)}: keys must be equal to: {_join(dtypes)}")
 
 
 def _element(index: int, key: str = "") -> str:
@@ -186,7 +184,7 @@ def _flatten(value: Any, shape: tuple[int, ...], flat: list[Any], place: str) ->
             if len(one) != size:
                 raise bad(f"{place}: Encountered list at unexpected size: {len(one)} expected: {size}")
         level = [leaf for one in level for leaf in one]
-    if any(isinstance(leaf, list) for leaf in level):
+    if list in map(type, level):
         raise bad(f"{place}: Encountered list at incorrect level")
     flat.extend(level)
 
@@ -216,8 +214,8 @@ def _numbers(flat: list[Any], dtype: str, place: str) -> Array:
     if dtype in INTEGERS:
         low = 0 if dtype.startswith("u") and dtype != "uint8" else -(2 ** (INTEGERS[dtype] - 1))
         high = 2 ** INTEGERS[dtype] if low == 0 else -low
-        outside = next((value for value in flat if not low <= value < high), None)
-        if outside is not None:
+        if flat and (min(flat) < low or max(flat) >= high):
+            outside = next(value for value in flat if not low <= value < high)
             raise bad(f"{place}: JSON Value: {outside} is not of expected type: {dtype}")
         return np.array(flat, dtype=np.uint64 if dtype == "uint64" else np.int64).astype(dtype)
     try:
