@@ -228,6 +228,7 @@ def test_raw_contents_are_answered_with_raw_contents(ask):
         ("models/nope/infer", HALF, 404, "Servable not found"),
         ("models/nope", None, 404, "Servable not found"),
         ("models/nope/ready", None, 404, "Could not find any versions"),
+        ("models/math/versions/stable/ready", None, 400, "label: stable"),
         ("models/math/versions/4/infer", HALF, 404, "Specific(math, 4)"),
         ("models/math/versions/99999999999999999999/infer", HALF, 400, "a version below 2**63"),
         ("models/math/versions/stable/infer", HALF, 400, "label: stable"),

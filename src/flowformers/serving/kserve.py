@@ -41,7 +41,11 @@ class OpenInference:
         return {"name": "flowformers", "version": flowformers.__version__, "extensions": EXTENSIONS}
 
     def model_ready(self, target: Target) -> bool:
-        """Whether a version can answer. Raises ServingError NOT_FOUND for a model nobody knows."""
+        """Whether a version can answer. Raises ServingError NOT_FOUND for a model nobody knows, and for a label whose
+        version can't; INVALID_ARGUMENT for a label nobody knows.
+        """
+        if target.label is not None:  # the status ignores it
+            self._dataplane.metadata(target)
         return any(status.state is State.AVAILABLE for status in self._dataplane.status(target))
 
     def model(self, target: Target) -> dict[str, Any]:
