@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -170,23 +171,20 @@ def to_array(value: Any, dtype: str, place: str) -> Array:
     shape = _shape(value)
     if len(shape) >= MAX_RANK:
         raise bad(f"{place}: lists are nested {len(shape)} deep; expected less than {MAX_RANK}")
-    flat: list[Any] = []
-    _flatten(value, shape, flat, place)
-    return _convert(flat, dtype, place).reshape(shape)
+    return _convert(_flat(value, shape, place), dtype, place).reshape(shape)
 
 
-def _flatten(value: Any, shape: tuple[int, ...], flat: list[Any], place: str) -> None:
+def _flat(value: Any, shape: tuple[int, ...], place: str) -> list[Any]:
     level = [value]
     for size in shape:
-        for one in level:
-            if not isinstance(one, list):
-                raise bad(f"{place}: Encountered list at unexpected level")
-            if len(one) != size:
-                raise bad(f"{place}: Encountered list at unexpected size: {len(one)} expected: {size}")
-        level = [leaf for one in level for leaf in one]
+        if set(map(type, level)) != {list}:
+            raise bad(f"{place}: Encountered list at unexpected level")
+        if sizes := {*map(len, level)} - {size}:
+            raise bad(f"{place}: Encountered list at unexpected size: {min(sizes)} expected: {size}")
+        level = [*chain.from_iterable(level)]
     if list in map(type, level):
         raise bad(f"{place}: Encountered list at incorrect level")
-    flat.extend(level)
+    return level
 
 
 def _convert(flat: list[Any], dtype: str, place: str) -> Array:
