@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import grpc
 import numpy as np
 import pytest
@@ -171,6 +173,12 @@ def multi(*tasks, given=None):
     for name, signature, method in tasks:
         made.tasks.add(model_spec=spec(signature, name), method_name=method)
     return made
+
+
+def test_twenty_thousand_tasks_are_looked_through_once(client):
+    made, begun = multi(*[("m", f"s{number}", REGRESS) for number in range(20_000)]), time.monotonic()
+    assert "Requested signature not found" in refusal(client, "MultiInference", made)[1]
+    assert time.monotonic() - begun < 2
 
 
 @pytest.mark.parametrize(

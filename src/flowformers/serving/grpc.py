@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from functools import partial
@@ -225,10 +226,9 @@ def _tasks(request: Any) -> list[Task]:
         raise ServingError(
             Kind.INVALID_ARGUMENT, "All ModelSpecs in a MultiInferenceRequest must access the same model name."
         )
-    names = [task.signature_name for task in tasks]
-    twice = next((name for name in names if names.count(name) > 1), None)
-    if twice is not None:
-        raise ServingError(Kind.INVALID_ARGUMENT, f"Duplicate evaluation of signature: {twice}")
+    [(name, count)] = Counter(task.signature_name for task in tasks).most_common(1)
+    if count > 1:
+        raise ServingError(Kind.INVALID_ARGUMENT, f"Duplicate evaluation of signature: {name}")
     return tasks
 
 

@@ -16,6 +16,7 @@ from flowformers.types import Array
 from flowformers.wire import openai_form
 from flowformers.wire.codes import http_status
 from flowformers.wire.json_values import bad
+from flowformers.wire.tensors import FILLED_BYTES
 
 EMBEDDING, TEXT, IDS, MASK = "sentence_embedding", "text", "input_ids", "attention_mask"
 # Where each form of input goes; an export may have swapped its default to text.
@@ -84,8 +85,10 @@ class EmbeddingsApi:
         self, target: Target, known: Mapping[str, Any], rows: Sequence[Sequence[int]], limits: Limits
     ) -> tuple[Array, int]:
         name = _signature(known, ID_SIGNATURES, {IDS, MASK}, target)
-        dtypes = self._dataplane.dtypes(target, name)
-        inputs = {key: np.zeros((len(rows), max(map(len, rows))), dtypes[key]) for key in dtypes}
+        dtypes, longest = self._dataplane.dtypes(target, name), max(map(len, rows))
+        if 4 * len(rows) * longest > FILLED_BYTES:
+            raise bad(f"{len(rows)} rows padded to {longest} ids are too many; send fewer, or of like length")
+        inputs = {key: np.zeros((len(rows), longest), dtypes[key]) for key in dtypes}
         for index, row in enumerate(rows):  # what is masked on the right has no say, whatever its id
             inputs[IDS][index, : len(row)], inputs[MASK][index, : len(row)] = row, 1
         return self._run(target, name, inputs, limits)[EMBEDDING], sum(map(len, rows))
