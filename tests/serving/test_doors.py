@@ -382,6 +382,15 @@ def test_cors_headers_are_on_every_answer_where_that_is_asked_for(base):  # prot
             assert answer.headers["Access-Control-Allow-Headers"] == "Content-Type"
 
 
+def test_a_page_may_send_a_key_where_one_is_needed(base, tmp_path):
+    (tmp_path / "keys").write_text("secret")
+    with opened(base, rest_api_enable_cors_support=True, api_key_file=tmp_path / "keys") as server:
+        answer = Client(server.rest_port, server.grpc_port).http(
+            PREDICT, headers={"Origin": "http://a"}, method="OPTIONS"
+        )
+    assert answer.headers["Access-Control-Allow-Headers"] == "Content-Type, Authorization, X-Api-Key"
+
+
 # Limits
 
 
@@ -416,6 +425,23 @@ def test_headers_above_the_limit_are_a_431_whether_they_end_or_not(base, ends):
         head = b"GET /v1/models/math HTTP/1.1\r\nHost: a\r\nConnection: close\r\n"
         lines = b"".join(b"X-%d: %s\r\n" % (number, b"x" * 500) for number in range(5))
         assert b" 431 " in talk(server.rest_port, head + lines + ends)
+
+
+CHUNKED = b"POST %s HTTP/1.1\r\nHost: a\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n" % PREDICT.encode()
+CHUNKS = b'12\r\n{"instances": [2]}\r\n0\r\n'
+
+
+@pytest.mark.parametrize("line", [b"X: y\r\n" * 500, b"x" * 3000])
+def test_trailers_have_the_limit_of_headers(base, line):
+    with opened(base, max_header_bytes=2000) as server:
+        assert b" 431 " in talk(server.rest_port, CHUNKED + CHUNKS, line, pause=0.1)
+
+
+def test_trailers_are_no_headers(arithmetic):
+    trailers = b"X-Request-Id: of-the-trailers\r\nContent-Encoding: gzip\r\n\r\n"
+    found = talk(arithmetic.rest_port, CHUNKED + CHUNKS + trailers)
+    assert predictions(found) == [[1]]
+    assert b"of-the-trailers" not in found
 
 
 @pytest.mark.parametrize("part", [b"", b"POST", b"POST /v1/models/math:predict HTTP/1.1\r\nContent-Length: 9\r\n\r\n{"])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import grpc
 import numpy as np
 import pytest
@@ -125,6 +127,15 @@ def test_an_examples_own_feature_wins_over_the_context(client):  # protocol 7, 1
     assert [one.value for one in ask(client, "Regress", made).result.regressions] == [0.5, 4.0]
 
 
+def test_a_context_is_not_copied_into_gigabytes(client):
+    context, none = "x" * 2**20, [Example()] * 257
+    both = input_pb2.ExampleListWithContext(examples=none, context=example(s=context.encode()))
+    made = regression_pb2.RegressionRequest(model_spec=spec(), input=input_pb2.Input(example_list_with_context=both))
+    assert "send fewer examples at a time" in refusal(client, "Regress", made)[1]
+    status, answer = client.json("/v1/models/m:regress", {"context": {"s": context}, "examples": [{}] * 257})
+    assert (status, "send fewer examples at a time" in answer["error"]) == (400, True)
+
+
 @pytest.fixture(scope="module")
 def shared(tmp_path_factory):
     """A client of "m", version 5: two signatures on one input tensor, as TensorFlow 1 wrote them."""
@@ -162,6 +173,12 @@ def multi(*tasks, given=None):
     for name, signature, method in tasks:
         made.tasks.add(model_spec=spec(signature, name), method_name=method)
     return made
+
+
+def test_twenty_thousand_tasks_are_looked_through_once(client):
+    made, begun = multi(*[("m", f"s{number}", REGRESS) for number in range(20_000)]), time.monotonic()
+    assert "Requested signature not found" in refusal(client, "MultiInference", made)[1]
+    assert time.monotonic() - begun < 2
 
 
 @pytest.mark.parametrize(

@@ -83,6 +83,21 @@ def test_a_mistake_has_its_code_and_says_what_it_is(arithmetic, made, code, frag
     assert (found, fragment in details) == (code, True), details
 
 
+@pytest.mark.parametrize(("name", "fragment"), [("math", "Sent extra: {z}"), ("nope", "Servable not found")])
+def test_names_are_checked_before_a_tensor_is_read(arithmetic, name, fragment):  # protocol 11
+    made = request(name, x=1.0, z=1.0)
+    for tensor in made.inputs.values():
+        tensor.tensor_shape.dim.add(size=-5)
+    assert fragment in refusal(arithmetic.predict, made)[1]
+
+
+def test_a_text_is_cut_by_its_bytes(arithmetic):  # protocol 11
+    """Three for each of them in its header, and clients take 8 KiB of headers."""
+    code, details = refusal(arithmetic.predict, request("\u754c" * 2000))
+    assert (code, details[-12:]) == ("NOT_FOUND", "...TRUNCATED")
+    assert 1000 < len(details.encode()) < 1040
+
+
 def test_a_tensor_that_does_not_decode_is_an_error(arithmetic):  # protocol 11
     made = request(x=np.float32([1, 2]))
     made.inputs["x"].tensor_shape.dim[0].size = -5

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 
 import grpc
 import numpy as np
@@ -228,6 +229,7 @@ def test_raw_contents_are_answered_with_raw_contents(ask):
         ("models/nope/infer", HALF, 404, "Servable not found"),
         ("models/nope", None, 404, "Servable not found"),
         ("models/nope/ready", None, 404, "Could not find any versions"),
+        ("models/math/versions/stable/ready", None, 400, "label: stable"),
         ("models/math/versions/4/infer", HALF, 404, "Specific(math, 4)"),
         ("models/math/versions/99999999999999999999/infer", HALF, 400, "a version below 2**63"),
         ("models/math/versions/stable/infer", HALF, 400, "label: stable"),
@@ -372,3 +374,15 @@ def test_bytes_come_back_as_they_went(kind, shape, data):
 def test_bytes_that_do_not_fit_are_refused(raw, kind, shape):
     array, refusal = attempt(open_inference.from_bytes, raw, kind, shape, "x")
     assert refusal == "INVALID_ARGUMENT" if array is None else open_inference.to_bytes(array) == raw
+
+
+def test_bytes_behind_many_inputs_are_not_copied_for_each():
+    def described(name, size):
+        return {"name": name, "datatype": "UINT8", "shape": [size], "parameters": {"binary_data_size": size}}
+
+    sizes = {**{f"i{number}": 1 for number in range(5000)}, "large": 20_000_000}
+    head = json.dumps({"inputs": [described(name, size) for name, size in sizes.items()]}).encode()
+    begun = time.monotonic()
+    found = open_inference.parse(head + bytes(sum(sizes.values())), len(head))
+    assert {name: array.size for name, array in found.inputs.items()} == sizes
+    assert time.monotonic() - begun < 2

@@ -116,6 +116,7 @@ def test_dimensions_are_those_of_the_model(encoder):
         ),
         ({"model": "encoder", "input": "x", "dimensions": "2"}, 400, "invalid_request_error", "dimensions"),
         (b'{"model": "encoder", "input": "\\ud800"}', 400, "invalid_request_error", "surrogate"),
+        ({"model": "encoder", "input": [[1] * 10_000, *[[1]] * 10_000]}, 400, "invalid_request_error", "send fewer"),
         (b"", 400, "invalid_request_error", "not JSON"),
     ],
 )

@@ -188,6 +188,11 @@ def test_log_lines_are_json_or_text_with_the_same_fields():
     assert TextFormatter().format(record(model="m")).endswith("INFO answered x model=m")
 
 
+def test_a_line_of_text_is_one_line_whatever_a_model_is_called():
+    line = TextFormatter().format(record(model="m\n2026-01-01 ERROR of nobody", status="OK"))
+    assert line.endswith(r'model="m\n2026-01-01 ERROR of nobody" status=OK')
+
+
 def test_the_access_log_has_a_line_for_each_request(client, caplog):
     caplog.set_level(logging.INFO, "flowformers.access")
     client.http(PREDICT, {"instances": [1]}, {"X-Request-Id": "seen"})

@@ -19,11 +19,11 @@ def known(cpu_seconds, monkeypatch, runs=pace.KNOWN):
     clock = [0.0]
     monkeypatch.setattr(time, "thread_time", lambda: clock[0])
     found = Pace()
-    with found.trial(SIZE):
-        pass
+    found.tried(SIZE, found.begin())
     for _ in range(runs):
-        with found.measure(SIZE):
-            clock[0] += cpu_seconds
+        begun = found.begin()
+        clock[0] += cpu_seconds
+        found.measured(SIZE, begun)
     return found
 
 
@@ -45,8 +45,9 @@ def test_a_run_without_a_time_limit_is_no_larger_than_one_that_ended_soon(monkey
     monkeypatch.setattr(time, "perf_counter", lambda: clock[0])
     assert not found.worth_measuring(SIZE)
     for seconds, worth in ((2 * pace.SHORT_SECONDS, False), (pace.SHORT_SECONDS / 2, True)):
-        with found.trial(SIZE):
-            clock[0] += seconds
+        begun = found.begin()
+        clock[0] += seconds
+        found.tried(SIZE, begun)
         assert found.worth_measuring(SIZE) == worth
     assert not any(found.worth_measuring(size) for size in LARGER)
 
@@ -56,8 +57,9 @@ def test_a_signature_that_becomes_slow_is_soon_not_short(monkeypatch):
     clock = [0.0]
     monkeypatch.setattr(time, "thread_time", lambda: clock[0])
     for _ in range(pace.ALLOWED + 1):
-        with found.measure(SIZE):
-            clock[0] += 1.0
+        begun = found.begin()
+        clock[0] += 1.0
+        found.measured(SIZE, begun)
     assert not found.short(SIZE, patience(alone=True))
     assert not found.worth_measuring(SIZE)
 
@@ -66,7 +68,7 @@ def test_requests_that_come_together_are_not_alone():
     execution = Execution(None, 1, 1)
 
     async def one():
-        with execution.request():
+        with execution.request:
             return await execution.alone()
 
     async def together(count):
@@ -84,7 +86,7 @@ def test_a_request_is_not_alone_where_the_event_loop_hardly_rests(monkeypatch, r
 
     async def one_after_the_other():
         for _ in range(60):
-            with execution.request():
+            with execution.request:
                 found = await execution.alone()
             computed[0] += 1.0
             passed[0] += 1.0 + rests

@@ -56,6 +56,7 @@ def test_no_public_way_to_run_takes_feeds_of_any_shape(session):
         "data_received",
         "on_message_begin",
         "on_headers_complete",
+        "on_body",
         "on_message_complete",
         "_start_asgi_task",
         "_unset_keepalive_if_required",

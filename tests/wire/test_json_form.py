@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import math
+import time
 
 import numpy as np
 import pytest
@@ -35,6 +36,12 @@ def outcome(body, **dtypes):
         return tensors(body, **dtypes)["x"], None
     except ServingError as error:
         return None, error
+
+
+def test_an_endless_string_of_quotes_is_read_once():
+    begun = time.monotonic()
+    assert "Unterminated string" in str(refusal(b'{"Inf": "' + rb"\"" * 20_000, **X))
+    assert time.monotonic() - begun < 1
 
 
 def rows(**outputs):

@@ -15,7 +15,7 @@ from hypothesis.extra import numpy as hnp
 
 from flowformers.errors import Kind, ServingError
 from flowformers.wire import codes
-from flowformers.wire.tensors import DTYPES, TensorProto, to_array, to_proto
+from flowformers.wire.tensors import DTYPES, FILLED_BYTES, Arrays, Overfull, Room, TensorProto, to_array, to_proto
 
 MODULES = (
     "classification", "get_model_metadata", "get_model_status", "inference", "input", "model", "predict", "regression",
@@ -160,3 +160,12 @@ def test_a_long_string_repeats_for_no_gigabytes():
         to_array(repeated(7, 2**20, string_val=[b"a" * 1000]), "x")
     with pytest.raises(ServingError, match="tensor_content"):
         to_array(repeated(7, 2**50, tensor_content=b"a"), "x")
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_the_inputs_of_a_request_share_the_room_for_repeated_values(count):
+    half = repeated(1, FILLED_BYTES // 8, float_val=[7] * count)
+    arrays = Arrays({"a": half, "b": half, "c": half}, Room())
+    assert arrays["a"].size == arrays["b"].size == FILLED_BYTES // 8
+    with pytest.raises(Overfull, match=r"c: .*send every value"):
+        arrays["c"]

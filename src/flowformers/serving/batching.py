@@ -9,6 +9,7 @@ once more alone, so that nobody pays for the mistake of a neighbour.
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -19,7 +20,7 @@ import tensorflow as tf
 from flowformers.errors import Kind, ServingError
 from flowformers.serving import metrics
 from flowformers.serving.batching_config import BatchingParameters
-from flowformers.serving.pace import Pace
+from flowformers.serving.pace import NotShort, Pace
 from flowformers.serving.padding import Padding, find_padding
 from flowformers.serving.runs import Runs
 from flowformers.serving.subgraph import as_function
@@ -45,8 +46,17 @@ class Batcher:
         """One that never knows a short run: waiting for a batch is not for the caller's thread."""
         return Pace()
 
-    def run(self, signature_name: str, feeds: Tensors, fetches: Sequence[str], timeout_ms: int) -> list[Array]:
+    def run(
+        self,
+        signature_name: str,
+        feeds: Tensors,
+        fetches: Sequence[str],
+        timeout_ms: int,
+        cpu_seconds: float = math.inf,
+    ) -> list[Array]:
         """As Runs.run. Raises ServingError RESOURCE_EXHAUSTED where the queue is full."""
+        if cpu_seconds < math.inf:
+            raise NotShort
         rows = _common_rows(feeds)
         if rows is None:
             return self._runs.run(signature_name, feeds, fetches, timeout_ms)

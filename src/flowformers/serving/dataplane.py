@@ -38,6 +38,11 @@ class Limits:
     deadline: float | None = None
     cpu_seconds: float = math.inf
 
+    @property
+    def hurried(self) -> bool:
+        """Whether the event loop waits."""
+        return self.cpu_seconds < math.inf
+
     def remaining_ms(self) -> int:
         """Time for the graph; 0 is no limit. Raises ServingError where it is over: such a request is not run."""
         if self.deadline is None:
@@ -83,12 +88,6 @@ class Dataplane:
         with self._repository.use(target.name, target.version, target.label) as servable:
             return _signature(servable, signature_name, *REST_UNKNOWN).dtypes
 
-    def short(self, target: Target, signature_name: str, cpu_seconds: float) -> bool:
-        """Whether predict may take no more of the processor; only with its inputs is that sure. Raises ServingError."""
-        with self._repository.use(target.name, target.version, target.label) as servable:
-            known = servable.signature(signature_name) is not None
-            return known and servable.pace(signature_name).short(NOTHING, cpu_seconds)
-
     def predict(
         self,
         target: Target,
@@ -98,9 +97,10 @@ class Dataplane:
         output_filter: Sequence[str] = (),
         limits: Limits = NO_LIMITS,
     ) -> Answer:
-        """Run a signature; inputs with a default may be left out."""
+        """Run a signature; inputs with a default may be left out. Their names are checked before one is read."""
         with self._repository.use(target.name, target.version, target.label) as servable:
             signature = _signature(servable, signature_name, *GRPC_UNKNOWN)
+            _check_short(servable, signature_name, limits)
             return _run(servable, signature, signature.filled(inputs), output_filter, limits)
 
     def predict_typed(
@@ -125,7 +125,8 @@ class Dataplane:
         """As predict_typed, for several inputs of one version."""
         with self._repository.use(target.name, target.version, target.label) as servable:
             signature = _signature(servable, signature_name, *REST_UNKNOWN)
-            if len(reads) > 1 and limits.cpu_seconds < math.inf:
+            _check_short(servable, signature_name, limits)
+            if len(reads) > 1 and limits.hurried:
                 raise NotShort
             return [_run(servable, signature, read(signature.dtypes), (), limits) for read in reads]
 
@@ -196,6 +197,12 @@ def _signature(servable: Servable, name: str, kind: Kind, text: str) -> Signatur
     if found is None:
         raise ServingError(kind, text.format(name))
     return found
+
+
+def _check_short(servable: Servable, signature_name: str, limits: Limits) -> None:
+    """Raises NotShort, before any input is read, where no input would be short."""
+    if limits.hurried and not servable.pace(signature_name).short(NOTHING, limits.cpu_seconds):
+        raise NotShort
 
 
 def _run(

@@ -5,9 +5,8 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import Executor, Future
-from contextlib import contextmanager
 from threading import Lock
 from typing import TypeVar
 
@@ -21,21 +20,15 @@ FADING = 0.9  # weight of what was before, at each request
 
 
 class Execution:
-    """Runs work for the protocols. What its client has given up is not begun. max_queued: 0 is no limit."""
+    """Runs work for the protocols. What its client has given up is not begun. max_queued: 0 is no limit.
+
+    `with execution.request:` a request is in flight inside the block. For the event loop's thread.
+    """
 
     def __init__(self, executor: Executor, threads: int, max_queued: int) -> None:
         self._executor, self._limit = executor, threads + max_queued if max_queued else math.inf
         self._accepted, self._lock = 0, Lock()
-        self._open, self._share = 0, _Share()
-
-    @contextmanager
-    def request(self) -> Iterator[None]:
-        """A request is in flight inside the block. For the event loop's thread."""
-        self._open += 1
-        try:
-            yield
-        finally:
-            self._open -= 1
+        self.request, self._share = _Open(), _Share()
 
     async def alone(self) -> bool:
         """Whether nobody waits while this request is answered: none is in flight beside it, or is about to be.
@@ -43,7 +36,7 @@ class Execution:
         gRPC takes requests one by one from a queue that can't be seen; where there is one, the event loop never rests.
         """
         await asyncio.sleep(0)  # those that came with this one begin
-        return self._share.of_thread() < RESTLESS and self._open == 1
+        return self._share.of_thread() < RESTLESS and self.request.count == 1
 
     async def run(self, work: Callable[[], Result]) -> Result:
         """The result of the work in a thread. Raises RESOURCE_EXHAUSTED at once where the queue is full."""
@@ -62,6 +55,18 @@ class Execution:
     def _finished(self, _: Future[Result]) -> None:
         with self._lock:
             self._accepted -= 1
+
+
+class _Open:
+    """How many requests are in flight."""
+
+    count = 0
+
+    def __enter__(self) -> None:
+        self.count += 1
+
+    def __exit__(self, *_: object) -> None:
+        self.count -= 1
 
 
 class _Share:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import replace
 from functools import partial
+from itertools import chain
 from typing import Any, Protocol
 
 from starlette.applications import Starlette
@@ -17,21 +18,17 @@ from starlette.routing import Route
 from flowformers.errors import FlowformersError, Kind, ServingError
 from flowformers.serving import calls
 from flowformers.serving.calls import Call
+from flowformers.serving.dataplane import Limits
 from flowformers.serving.execution import INLINE_BYTES, Execution
 from flowformers.serving.pace import NotShort, patience
-from flowformers.serving.rest import Headers, Request, Response, deadline_in
+from flowformers.serving.rest import Headers, Request, Response
 from flowformers.serving.security import NO_KEY, ApiKeys
 from flowformers.serving.settings import Settings
 from flowformers.wire.codes import kind_of_http
 
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS"})
-CORS: Headers = [
-    (b"access-control-allow-origin", b"*"),
-    (b"access-control-allow-methods", b"POST, GET"),
-    (b"access-control-allow-headers", b"Content-Type"),
-]
-HTML: Headers = [(b"content-type", b"text/html"), (b"connection", b"close")]
-RETRY: Headers = [(b"retry-after", b"1")]
+HTML = [(b"content-type", b"text/html"), (b"connection", b"close")]
+RETRY = [(b"retry-after", b"1")]
 
 
 class Refusal(Exception):
@@ -40,6 +37,9 @@ class Refusal(Exception):
     def __init__(self, status: int, text: str) -> None:
         super().__init__(text)
         self.status, self.text = status, text
+
+
+Refuse = Callable[[FlowformersError], Response]
 
 
 class Api(Protocol):
@@ -57,11 +57,8 @@ class Api(Protocol):
     def refuse(self, error: FlowformersError) -> Response:
         """The error in this protocol's form."""
 
-    def short(self, request: Request) -> bool:
-        """Whether the event loop may try to answer."""
-
-    def answer(self, request: Request) -> Response:
-        """Whatever the request is. Raises NotShort where its cpu_seconds are not sure to do."""
+    def answer(self, request: Request, limits: Limits) -> Response:
+        """Whatever the request is. Raises NotShort where the cpu_seconds are not sure to do."""
 
 
 class Front:
@@ -76,65 +73,72 @@ class Front:
         routes: Sequence[Route] = (),
     ) -> None:
         self._apis, self._execution, self._settings, self._keys = apis, execution, settings, keys
-        self._cors = CORS if settings.rest_api_enable_cors_support else []
+        self._cors = _cors(keys) if settings.rest_api_enable_cors_support else []
         self._others = Starlette(routes=routes, exception_handlers={HTTPException: _not_found})
         self._taken = {route.path for route in routes}
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """ASGI."""
         try:
-            _check_head(scope, self._settings.max_header_bytes)
+            headers = dict(reversed(scope["headers"]))  # of equal names the first
+            _check_head(scope, headers, self._settings.max_header_bytes)
             api = self._api(scope["path"])
             if api is None:
                 await self._others(scope, receive, send)
             elif scope["method"] == "OPTIONS":
-                known = b"http" in _header(scope, b"origin")
+                known = b"http" in headers.get(b"origin", b"")
                 await _send(send, 200 if known else 400, b"", self._cors)
             else:
-                await self._answer(api, scope, receive, send)
+                await self._answer(api, scope, headers, receive, send)
         except Refusal as error:
             await _send(send, error.status, _page(error.status, error.text).encode(), HTML)
 
     def _api(self, path: str) -> Api | None:
         return None if path in self._taken else next((api for api in self._apis if api.takes(path)), None)
 
-    async def _answer(self, api: Api, scope: Any, receive: Any, send: Any) -> None:
-        model, name = api.names(_raw_path(scope))
-        call = Call("REST", name, model, calls.request_id(_header(scope, b"x-request-id").decode("latin-1")))
-        with self._execution.request(), calls.observed(call, _Headers(scope)):
-            response = await self._response(api, scope, receive)
+    async def _answer(self, api: Api, scope: Any, headers: Headers, receive: Any, send: Any) -> None:
+        path = _raw_path(scope)
+        model, name = api.names(path)
+        call = Call("REST", name, model, calls.request_id(headers.get(b"x-request-id", b"").decode("latin-1")))
+        with self._execution.request, calls.observed(call, _Texts(headers)):
+            refusal = self._refusal(api, scope, headers)
+            response = refusal or await self._response(api, scope["method"], path, headers, receive)
             if response is None:
                 calls.ended(Kind.CANCELLED)
                 return
-            if call.kind is Kind.OK:
-                calls.ended(kind_of_http(response.status) if response.status >= 400 else Kind.OK)
-        told = [(b"x-request-id", call.request_id.encode()), (b"server-timing", call.server_timing().encode())]
-        headers = [*response.headers, *self._cors, *(RETRY if response.status in (429, 503) else ()), *told]
-        await _send(send, response.status, b"" if scope["method"] == "HEAD" else response.body, headers)
+            if call.kind is Kind.OK and response.status >= 400:
+                calls.ended(kind_of_http(response.status))
+        told = ((b"x-request-id", call.request_id.encode()), (b"server-timing", call.server_timing().encode()))
+        again = RETRY if response.status in (429, 503) else ()
+        body = b"" if scope["method"] == "HEAD" else response.body
+        await _send(send, response.status, body, (*response.headers, *self._cors, *again, *told))
 
-    async def _response(self, api: Api, scope: Any, receive: Any) -> Response | None:
+    def _refusal(self, api: Api, scope: Any, headers: Headers) -> Response | None:
+        """For a request without a key, where it needs one."""
+        if not self._keys or api.is_open(scope["path"]):
+            return None
+        if self._keys.allow(headers.get(b"authorization", b""), headers.get(b"x-api-key", b"")):
+            return None
+        return api.refuse(ServingError(Kind.UNAUTHENTICATED, NO_KEY))
+
+    async def _response(self, api: Api, method: str, path: str, headers: Headers, receive: Any) -> Response | None:
         """None where the client has gone."""
-        if self._keys and not (api.is_open(scope["path"]) or self._has_key(scope)):
-            return api.refuse(ServingError(Kind.UNAUTHENTICATED, NO_KEY))
-        body = await _read(scope, receive, self._settings.max_request_body_bytes)
+        try:
+            body = await _read(headers, receive, self._settings.max_request_body_bytes)
+        except Refusal as refusal:
+            calls.ended(kind_of_http(refusal.status))
+            raise
         if body is None:
             return None
-        deadline = deadline_in(self._settings.rest_api_timeout_in_ms)
-        gzip = b"gzip" in _header(scope, b"content-encoding")
-        request = Request(scope["method"], _raw_path(scope), body, gzip, deadline, scope["headers"])
+        request, deadline = Request(method, path, body, headers), _deadline_in(self._settings.rest_api_timeout_in_ms)
         if len(body) <= INLINE_BYTES:
-            here = replace(request, cpu_seconds=patience(alone=await self._execution.alone()))
             with suppress(NotShort):
-                if api.short(here):
-                    return api.answer(here)
-        return await self._in_thread(api, request, receive)
+                return api.answer(request, Limits(deadline, patience(alone=await self._execution.alone())))
+        return await self._in_thread(partial(api.answer, request, Limits(deadline)), api.refuse, receive)
 
-    def _has_key(self, scope: Any) -> bool:
-        return self._keys.allow(_header(scope, b"authorization"), _header(scope, b"x-api-key"))
-
-    async def _in_thread(self, api: Api, request: Request, receive: Any) -> Response | None:
+    async def _in_thread(self, work: Callable[[], Response], refuse: Refuse, receive: Any) -> Response | None:
         """The answer of another thread; a request whose client goes while it waits is not run."""
-        answer = asyncio.ensure_future(self._execution.run(partial(api.answer, request)))
+        answer = asyncio.ensure_future(self._execution.run(work))
         gone = asyncio.ensure_future(receive())
         await asyncio.wait({answer, gone}, return_when=asyncio.FIRST_COMPLETED)
         gone.cancel()
@@ -144,53 +148,53 @@ class Front:
         try:
             return answer.result()
         except ServingError as error:  # the queue is full
-            return api.refuse(error)
+            return refuse(error)
 
 
-class _Headers(Mapping[str, str]):
+class _Texts(Mapping[str, str]):
     """A request's headers as text, for whoever wants to read one."""
 
-    def __init__(self, scope: Any) -> None:
-        self._found = scope["headers"]
+    def __init__(self, headers: Headers) -> None:
+        self._headers = headers
 
     def __getitem__(self, name: str) -> str:
-        wanted = name.lower().encode("latin-1", errors="replace")
-        for key, value in self._found:
-            if key == wanted:
-                return str(value, "latin-1")
-        raise KeyError(name)
+        return self._headers[name.lower().encode("latin-1", errors="replace")].decode("latin-1")
 
     def __iter__(self) -> Iterator[str]:
-        return (str(key, "latin-1") for key, _ in self._found)
+        return (name.decode("latin-1") for name in self._headers)
 
     def __len__(self) -> int:
-        return len(self._found)
+        return len(self._headers)
 
 
-def _header(scope: Any, name: bytes) -> bytes:
-    value: bytes
-    for key, value in scope["headers"]:
-        if key == name:
-            return value
-    return b""
+def _cors(keys: ApiKeys) -> list[tuple[bytes, bytes]]:
+    """TensorFlow Serving's (section 3); a page sends a key only where its header is allowed."""
+    return [
+        (b"access-control-allow-origin", b"*"),
+        (b"access-control-allow-methods", b"POST, GET"),
+        (b"access-control-allow-headers", b"Content-Type" + (b", Authorization, X-Api-Key" if keys else b"")),
+    ]
 
 
-def _check_head(scope: Any, limit: int) -> None:
+def _deadline_in(milliseconds: int) -> float | None:
+    """A time on time.monotonic's clock; None for 0, which is no limit to TensorFlow's run either."""
+    return time.monotonic() + milliseconds / 1000 if milliseconds else None
+
+
+def _check_head(scope: Any, headers: Headers, limit: int) -> None:
     """Raises Refusal for methods and heads that the API never sees."""
     if scope["method"] not in METHODS:
         raise Refusal(501, "Not Implemented")
-    size = (
-        len(scope["path"]) + len(scope["query_string"]) + sum(len(key) + len(value) for key, value in scope["headers"])
-    )
+    size = len(scope["path"]) + len(scope["query_string"]) + sum(map(len, chain.from_iterable(scope["headers"])))
     if limit and size > limit:
         raise Refusal(431, "Request Header Fields Too Large")
-    if _header(scope, b"expect").lower() not in (b"", b"100-continue"):
+    if headers.get(b"expect", b"").lower() not in (b"", b"100-continue"):
         raise Refusal(417, "Expectation Failed")
 
 
-async def _read(scope: Any, receive: Any, limit: int) -> bytes | None:
+async def _read(headers: Headers, receive: Any, limit: int) -> bytes | None:
     """The whole body; None where the client has gone. Raises Refusal for one above the limit."""
-    length = _header(scope, b"content-length")
+    length = headers.get(b"content-length", b"")
     if limit and length.isdigit() and int(length) > limit:
         raise Refusal(413, f"Content Too Large: {limit} bytes is the limit (--max_request_body_bytes)")
     parts: list[bytes] = []
@@ -213,7 +217,7 @@ def _raw_path(scope: Any) -> str:
     return (raw + (b"?" + query if query else b"")).decode("latin-1")
 
 
-async def _send(send: Any, status: int, body: bytes, headers: Headers) -> None:
+async def _send(send: Any, status: int, body: bytes, headers: Iterable[tuple[bytes, bytes]]) -> None:
     length = (b"content-length", str(len(body)).encode())
     await send({"type": "http.response.start", "status": status, "headers": [length, *headers]})
     await send({"type": "http.response.body", "body": body})

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import math
 import time
+from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
-from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -18,7 +17,7 @@ from google.protobuf import any_pb2
 from flowformers.errors import FlowformersError, Kind, ServingError
 from flowformers.serving import calls, metrics
 from flowformers.serving.calls import Call
-from flowformers.serving.dataplane import NO_LIMITS, Dataplane, Limits, Target, Task
+from flowformers.serving.dataplane import Dataplane, Limits, Target, Task
 from flowformers.serving.execution import INLINE_BYTES, Execution
 from flowformers.serving.inference import Classes, Values
 from flowformers.serving.pace import NotShort, patience
@@ -34,12 +33,12 @@ from flowformers.wire import (
 from flowformers.wire.codes import grpc_code
 from flowformers.wire.examples import fill_classifications, fill_regressions, serialized
 from flowformers.wire.json_form import DEFAULT_SIGNATURE
-from flowformers.wire.tensors import to_array, write_proto
+from flowformers.wire.tensors import Arrays, Overfull, Room, write_proto
 
 log = logging.getLogger("flowformers.serving")
 BY_NUMBER = {code.value[0]: code for code in grpc.StatusCode}
-TEXT_LIMIT = 1024
-PredictResponse = predict_pb2.PredictResponse
+TEXT_BYTES = 1024  # gRPC writes up to three for each, and clients take 8 KiB of headers
+PredictRequest, PredictResponse = predict_pb2.PredictRequest, predict_pb2.PredictResponse
 Work = Callable[[Any, Limits], Any]
 Run = Callable[[Callable[[], Any]], Awaitable[Any]]
 
@@ -55,36 +54,35 @@ class GrpcApi:
         self._dataplane, self._execution, self._tensor_content = dataplane, execution, tensor_content
 
     async def Predict(self, request: Any, context: Any) -> Any:
-        return await self._answer("Predict", self._predict, request, context)
+        return await self.answer("Predict", _model(request), self._predict, request, context)
 
     async def Classify(self, request: Any, context: Any) -> Any:
-        return await self._answer("Classify", self._classify, request, context)
+        return await self.answer("Classify", _model(request), self._classify, request, context)
 
     async def Regress(self, request: Any, context: Any) -> Any:
-        return await self._answer("Regress", self._regress, request, context)
+        return await self.answer("Regress", _model(request), self._regress, request, context)
 
     async def MultiInference(self, request: Any, context: Any) -> Any:
-        return await self._answer("MultiInference", self._multi_inference, request, context)
+        return await self.answer("MultiInference", _model(request), self._multi_inference, request, context)
 
     async def GetModelMetadata(self, request: Any, context: Any) -> Any:
-        return await self._answer("GetModelMetadata", self._metadata, request, context, _at_once)
+        return await self.answer("GetModelMetadata", _model(request), self._metadata, request, context, _at_once)
 
     async def GetModelStatus(self, request: Any, context: Any) -> Any:
-        return await self._answer("GetModelStatus", self._status, request, context, _at_once)
+        return await self.answer("GetModelStatus", _model(request), self._status, request, context, _at_once)
 
     async def HandleReloadConfigRequest(self, request: Any, context: Any) -> Any:
         # It waits until models are loaded, so it must not hold a thread that answers requests.
-        return await self._answer("HandleReloadConfigRequest", self._reload, request, context, asyncio.to_thread)
-
-    async def _answer(self, api: str, work: Work, request: Any, context: Any, run: Run | None = None) -> Any:
-        return await self.answer(api, _model(request), work, request, context, run)
+        return await self.answer(
+            "HandleReloadConfigRequest", _model(request), self._reload, request, context, asyncio.to_thread
+        )
 
     async def answer(self, api: str, model: str, work: Work, request: Any, context: Any, run: Run | None = None) -> Any:
         """The work's answer, counted and timed under the names of API and model."""
         headers = dict(context.invocation_metadata() or ())
         request_id = calls.request_id(str(headers.get("x-request-id", "")))
         call = Call("GRPC", api, model, request_id)
-        with self._execution.request(), calls.observed(call, headers):
+        with self._execution.request, calls.observed(call, headers):
             answer, error = await self._outcome(work, request, context, run)
             call.kind = error.kind if error else Kind.OK
         context.set_trailing_metadata((("x-request-id", request_id), ("server-timing", call.server_timing())))
@@ -100,30 +98,22 @@ class GrpcApi:
             if request is None:
                 raise ServingError(Kind.INTERNAL, "the request's bytes are no message of this method")
             left = context.time_remaining()
-            limits = Limits(None if left is None else time.monotonic() + left)
+            deadline = None if left is None else time.monotonic() + left
             if run is None:
-                if seconds := await self._patience(request):
-                    with suppress(NotShort):
-                        return work(request, replace(limits, cpu_seconds=seconds)), None
+                if _is_small(request):
+                    with suppress(NotShort, Overfull):
+                        return work(request, Limits(deadline, patience(alone=await self._execution.alone()))), None
                 run = self._execution.run
-            return await run(partial(work, request, limits)), None
+            return await run(partial(work, request, Limits(deadline))), None
         except FlowformersError as error:
             return None, error
         except Exception as error:
             log.exception("a gRPC request failed")
             return None, ServingError(Kind.INTERNAL, f"internal error: {type(error).__name__}")
 
-    async def _patience(self, request: Any) -> float:
-        """Seconds of processor time in which the event loop may try to answer; 0 where a thread shall."""
-        if not isinstance(request, predict_pb2.PredictRequest) or not _is_small(request):
-            return 0.0
-        seconds = patience(alone=await self._execution.alone())
-        name = request.model_spec.signature_name or DEFAULT_SIGNATURE
-        return seconds if self._dataplane.short(_target(request), name, seconds) else 0.0
-
-    def _predict(self, request: Any, limits: Limits = NO_LIMITS) -> Any:
+    def _predict(self, request: Any, limits: Limits) -> Any:
         target, name = _target(request), request.model_spec.signature_name or DEFAULT_SIGNATURE
-        inputs = {key: to_array(value, key) for key, value in request.inputs.items()}
+        inputs = Arrays(request.inputs, Room(INLINE_BYTES) if limits.hurried else Room())
         answer = self._dataplane.predict(target, name, inputs, output_filter=request.output_filter, limits=limits)
         response = PredictResponse()
         _fill_spec(response.model_spec, target.name, name, answer.version)
@@ -202,14 +192,13 @@ def _model(request: Any) -> str:
 
 
 def _is_small(request: Any) -> bool:
-    """In bytes and in elements: a tensor may hold one value that is repeated."""
-    shapes = (tensor.tensor_shape.dim for tensor in request.inputs.values())
-    elements = sum(abs(math.prod(dim.size for dim in shape)) for shape in shapes)
-    return bool(elements <= INLINE_BYTES and request.ByteSize() <= INLINE_BYTES)
+    """Whether the event loop may read it."""
+    return isinstance(request, PredictRequest) and bool(request.ByteSize() <= INLINE_BYTES)
 
 
 def _cut(text: str) -> str:
-    return text if len(text) <= TEXT_LIMIT else text[:TEXT_LIMIT] + "...TRUNCATED"
+    content = text.encode("utf-8", errors="replace")
+    return text if len(content) <= TEXT_BYTES else content[:TEXT_BYTES].decode(errors="ignore") + "...TRUNCATED"
 
 
 def _target(request: Any) -> Target:
@@ -237,10 +226,9 @@ def _tasks(request: Any) -> list[Task]:
         raise ServingError(
             Kind.INVALID_ARGUMENT, "All ModelSpecs in a MultiInferenceRequest must access the same model name."
         )
-    names = [task.signature_name for task in tasks]
-    twice = next((name for name in names if names.count(name) > 1), None)
-    if twice is not None:
-        raise ServingError(Kind.INVALID_ARGUMENT, f"Duplicate evaluation of signature: {twice}")
+    [(name, count)] = Counter(task.signature_name for task in tasks).most_common(1)
+    if count > 1:
+        raise ServingError(Kind.INVALID_ARGUMENT, f"Duplicate evaluation of signature: {name}")
     return tasks
 
 

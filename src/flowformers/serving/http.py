@@ -1,9 +1,10 @@
 """uvicorn with limits on what a connection may do before its request is whole.
 
 uvicorn has no hook for that, so its protocol is subclassed. Relied on, and held by a test: the callbacks of asyncio and
-of httptools (on_message_begin, on_headers_complete, on_message_complete) are its methods, _start_asgi_task begins a
-request and _unset_keepalive_if_required its end of idleness; loop, transport, parser, url, headers, scope, cycle and
-server_state are attributes; Config takes the class as `http`; Server installs its signal handlers in capture_signals.
+of httptools (on_message_begin, on_headers_complete, on_body, on_message_complete) are its methods, _start_asgi_task
+begins a request and _unset_keepalive_if_required its end of idleness; loop, transport, parser, url, headers, scope,
+cycle and server_state are attributes; Config takes the class as `http`; Server installs its signal handlers in
+capture_signals.
 """
 
 from __future__ import annotations
@@ -86,7 +87,7 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        self._head_bytes, self._in_head, self._awaited = 0, True, True
+        self._head_bytes, self._awaited = 0, True
         self._shared = self._refused = False
         self._progress, self._unsent = self.loop.time(), 0
         self._watch = self.loop.call_later(self.idle_seconds, self._look) if self.idle_seconds else None
@@ -107,8 +108,9 @@ class GuardedProtocol(HttpToolsProtocol):
             self._refuse(501 if REQUEST_LINE.match(data) else 400)
         except httptools.HttpParserError:
             self._refuse(400)
-        # What a head shares a read with is not its own; if it never ends, the next read counts.
-        if self._in_head and not self._shared:
+        # A head, or the trailers behind a body: what it shares a read with is not its own; if it never ends, the next
+        # read counts.
+        if self._awaited and not self._shared:
             self._head_bytes += len(data)
             if self.max_header_bytes and self._head_bytes > self.max_header_bytes:
                 self._refuse(431)
@@ -147,17 +149,21 @@ class GuardedProtocol(HttpToolsProtocol):
         self.transport.close()
 
     def on_message_begin(self) -> None:
-        self._in_head = self._awaited = True
-        self._head_bytes = 0
+        self._awaited, self._head_bytes = True, 0
         super().on_message_begin()
 
     def on_headers_complete(self) -> None:
         if self.parser.should_upgrade():
             return
-        self._in_head = False
+        self._shared, self._head_bytes = True, 0
         super().on_headers_complete()
+        self.headers = []  # for trailers, which are no headers: nobody has looked at them when the request begins
         if self.scope["http_version"] == "1.0":  # uvicorn closes whatever such a client asks for
             self.cycle.keep_alive = self.parser.should_keep_alive()
+
+    def on_body(self, body: bytes) -> None:
+        self._shared = True
+        super().on_body(body)
 
     def on_message_complete(self) -> None:
         if self.parser.should_upgrade():

@@ -17,6 +17,7 @@ import flowformers
 from flowformers.errors import FlowformersError, Kind, ServingError
 from flowformers.serving.dataplane import Dataplane, Limits, Target
 from flowformers.serving.lifecycle import State
+from flowformers.serving.pace import NotShort
 from flowformers.serving.rest import Request, Response, mistake, unpacked
 from flowformers.wire import open_inference
 from flowformers.wire.codes import http_status
@@ -40,7 +41,11 @@ class OpenInference:
         return {"name": "flowformers", "version": flowformers.__version__, "extensions": EXTENSIONS}
 
     def model_ready(self, target: Target) -> bool:
-        """Whether a version can answer. Raises ServingError NOT_FOUND for a model nobody knows."""
+        """Whether a version can answer. Raises ServingError NOT_FOUND for a model nobody knows, and for a label whose
+        version can't; INVALID_ARGUMENT for a label nobody knows.
+        """
+        if target.label is not None:  # the status ignores it
+            self._dataplane.metadata(target)
         return any(status.state is State.AVAILABLE for status in self._dataplane.status(target))
 
     def model(self, target: Target) -> dict[str, Any]:
@@ -118,24 +123,24 @@ class OpenInferenceRest:
         """The protocol's form of an error."""
         return _json({"error": str(error)}, http_status(error.kind))
 
-    def short(self, request: Request) -> bool:
-        """All but inference only looks things up."""
-        return request.method != "POST"
-
-    def answer(self, request: Request) -> Response:
+    def answer(self, request: Request, limits: Limits) -> Response:
         """One request, whatever it is."""
         try:
-            return self._route(request)
+            return self._route(request, limits)
         except FlowformersError as error:
             return self.refuse(error)
+        except NotShort:
+            raise
         except Exception as error:
             return self.refuse(mistake(error))
 
-    def _route(self, request: Request) -> Response:
+    def _route(self, request: Request, limits: Limits) -> Response:
         path = _below(request.path)
         found = MODEL.fullmatch(path)
         if found and found["verb"] == "infer" and request.method == "POST":
-            return self._infer(target_of(unquote(found["name"]), unquote(found["version"] or "")), request)
+            if limits.hurried:
+                raise NotShort
+            return self._infer(target_of(unquote(found["name"]), unquote(found["version"] or "")), request, limits)
         if request.method not in ("GET", "HEAD") or (found and found["verb"] == "infer"):
             return _json({"error": f"{request.method} is not for /v2/{path}"}, 405)
         if found:
@@ -158,9 +163,9 @@ class OpenInferenceRest:
         ready = self._protocol.model_ready(target)
         return _json({"name": target.name, "ready": ready}, 200 if ready else 503)
 
-    def _infer(self, target: Target, request: Request) -> Response:
+    def _infer(self, target: Target, request: Request, limits: Limits) -> Response:
         asked = open_inference.parse(unpacked(request), _length(request))
-        version, outputs = self._protocol.infer(target, asked, Limits(request.deadline))
+        version, outputs = self._protocol.infer(target, asked, limits)
         content, length = open_inference.answer(asked, target.name, version, outputs)
         if length is None:
             return Response(200, content)
@@ -174,9 +179,9 @@ def _below(path: str) -> str:
 
 def _length(request: Request) -> int | None:
     """Where the JSON ends; None where the client says nothing."""
-    if not any(name == HEADER for name, _ in request.headers):
+    value = request.headers.get(HEADER)
+    if value is None:
         return None
-    value = request.header(HEADER)
     if not value.isdigit() or len(value) > 18:
         raise ServingError(Kind.INVALID_ARGUMENT, f"expected a length as {HEADER.decode()}; got {value[:50]!r}")
     return int(value)

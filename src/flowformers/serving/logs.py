@@ -33,9 +33,14 @@ class TextFormatter(logging.Formatter):
         super().__init__("%(asctime)s %(levelname)s %(message)s")
 
     def formatMessage(self, record: logging.LogRecord) -> str:
-        return " ".join(
-            [super().formatMessage(record), *(f"{name}={value}" for name, value in fields_of(record).items())]
-        )
+        fields = (f"{name}={_word(value)}" for name, value in fields_of(record).items())
+        return " ".join([super().formatMessage(record), *fields])
+
+
+def _word(value: Any) -> str:
+    """On one line and without spaces that are not its own: a client may put any letters into the name of a model."""
+    text = str(value)
+    return text if text.isprintable() and " " not in text else json.dumps(text)
 
 
 def fields_of(record: logging.LogRecord) -> dict[str, Any]:

@@ -10,11 +10,13 @@ import numpy as np
 from flowformers.errors import FlowformersError, Kind, ServingError
 from flowformers.serving import calls
 from flowformers.serving.dataplane import Dataplane, Limits, Target
+from flowformers.serving.pace import NotShort
 from flowformers.serving.rest import Request, Response, mistake, unpacked
 from flowformers.types import Array
 from flowformers.wire import openai_form
 from flowformers.wire.codes import http_status
 from flowformers.wire.json_values import bad
+from flowformers.wire.tensors import FILLED_BYTES
 
 EMBEDDING, TEXT, IDS, MASK = "sentence_embedding", "text", "input_ids", "attention_mask"
 # Where each form of input goes; an export may have swapped its default to text.
@@ -43,19 +45,17 @@ class EmbeddingsApi:
         """OpenAI's form of an error."""
         return Response(http_status(error.kind), openai_form.error_body(error))
 
-    def short(self, request: Request) -> bool:
-        """Every answer runs a model."""
-        return request.method != "POST"
-
-    def answer(self, request: Request) -> Response:
+    def answer(self, request: Request, limits: Limits) -> Response:
         """One request."""
         if request.method != "POST":
             text = f"{request.method} is not for /v1/embeddings; use POST"
             return Response(405, openai_form.error_body(bad(text)))
+        if limits.hurried:
+            raise NotShort
         try:
             asked = openai_form.parse(unpacked(request))
             calls.is_for(asked.model)
-            return Response(200, self._embed(asked, Limits(request.deadline)))
+            return Response(200, self._embed(asked, limits))
         except FlowformersError as error:
             return self.refuse(error)
         except Exception as error:
@@ -85,8 +85,10 @@ class EmbeddingsApi:
         self, target: Target, known: Mapping[str, Any], rows: Sequence[Sequence[int]], limits: Limits
     ) -> tuple[Array, int]:
         name = _signature(known, ID_SIGNATURES, {IDS, MASK}, target)
-        dtypes = self._dataplane.dtypes(target, name)
-        inputs = {key: np.zeros((len(rows), max(map(len, rows))), dtypes[key]) for key in dtypes}
+        dtypes, longest = self._dataplane.dtypes(target, name), max(map(len, rows))
+        if 4 * len(rows) * longest > FILLED_BYTES:
+            raise bad(f"{len(rows)} rows padded to {longest} ids are too many; send fewer, or of like length")
+        inputs = {key: np.zeros((len(rows), longest), dtypes[key]) for key in dtypes}
         for index, row in enumerate(rows):  # what is masked on the right has no say, whatever its id
             inputs[IDS][index, : len(row)], inputs[MASK][index, : len(row)] = row, 1
         return self._run(target, name, inputs, limits)[EMBEDDING], sum(map(len, rows))

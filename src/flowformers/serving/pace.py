@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 from flowformers.serving.rows import Size
 
@@ -18,6 +16,7 @@ ALONE_CPU_SECONDS = 2e-3
 KNOWN, LATEST, ALLOWED = 32, 0xFF, 4  # runs remembered; the newest of them, as bits; how many of either may be slow
 PROBE = 256  # of a signature that was slow, one run in so many is measured again
 NOTHING = (0, 0)
+Begun = tuple[float, float]  # on the clock, of the processor
 
 
 class NotShort(Exception):
@@ -54,19 +53,19 @@ class Pace:
         """Whether a run is sure enough to take no more of the processor. size: None is unknown."""
         return size is not None and self._histories[cpu_seconds].surely_short(size)
 
-    @contextmanager
-    def trial(self, size: Size) -> Iterator[None]:
-        """The block runs in TensorFlow's threads, with a time limit."""
-        began = time.perf_counter()
-        yield
-        if time.perf_counter() - began <= SHORT_SECONDS:
+    @staticmethod
+    def begin() -> Begun:
+        """Before a run, for what is told of it afterwards."""
+        return time.perf_counter(), time.thread_time()
+
+    def tried(self, size: Size, begun: Begun) -> None:
+        """A run in TensorFlow's threads, with a time limit, has ended."""
+        if time.perf_counter() - begun[0] <= SHORT_SECONDS:
             self._tried = _larger(self._tried, size)
 
-    @contextmanager
-    def measure(self, size: Size) -> Iterator[None]:
-        """Remember the run inside the block."""
-        clock, processor = time.perf_counter(), time.thread_time()
-        yield
+    def measured(self, size: Size, begun: Begun) -> None:
+        """A run in this thread has ended."""
+        clock, processor = begun
         processor = time.thread_time() - processor
         seconds = processor if time.perf_counter() - clock <= SHORT_SECONDS else math.inf
         for history in self._histories.values():

@@ -13,8 +13,8 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from flowformers.errors import FlowformersError, Kind, ServingError
 from flowformers.serving import metrics
@@ -41,7 +41,8 @@ class Repository:
         self._load, self._clock = load, clock
         self._models: dict[str, Model] = {}
         self._labels: dict[str, dict[str, int]] = {}
-        self._changed = threading.Condition()
+        self._lock = threading.RLock()
+        self._changed = threading.Condition(self._lock)
         self._reloading = threading.Lock()
         self._stopping = threading.Event()
         self._threads: list[threading.Thread] = []
@@ -50,24 +51,25 @@ class Repository:
 
     # What requests see
 
-    @contextmanager
-    def use(self, name: str, version: int | None = None, label: str | None = None) -> Iterator[Servable]:
+    def use(self, name: str, version: int | None = None, label: str | None = None) -> _Use:
         """The version asked for, kept loaded while the block runs.
 
         Neither version nor label means the highest version available. Raises ServingError: NOT_FOUND, and
         INVALID_ARGUMENT for a label that no config names.
         """
-        with self._changed:
+        return _Use(self, name, version, label)
+
+    def _hold(self, name: str, version: int | None, label: str | None) -> Entry:
+        with self._lock:
             entry = self._entry(name, version, label)
             entry.in_flight += 1
-        try:
-            assert entry.servable is not None
-            yield entry.servable
-        finally:
-            with self._changed:
-                entry.in_flight -= 1
-                if entry.state is State.UNLOADING:
-                    self._changed.notify_all()
+        return entry
+
+    def _release(self, entry: Entry) -> None:
+        with self._lock:
+            entry.in_flight -= 1
+            if entry.status.state is State.UNLOADING:
+                self._changed.notify_all()
 
     def _entry(self, name: str, version: int | None, label: str | None) -> Entry:
         if label is not None and name in self._models:
@@ -350,6 +352,21 @@ class Repository:
 
     def _in_memory(self) -> bool:
         return any(entry.busy or entry.servable for entry in self._entries())
+
+
+class _Use:
+    """A version in use while the block runs."""
+
+    def __init__(self, repository: Repository, *which: Any) -> None:
+        self._repository, self._which = repository, which
+
+    def __enter__(self) -> Servable:
+        self._entry = self._repository._hold(*self._which)
+        assert self._entry.servable is not None
+        return self._entry.servable
+
+    def __exit__(self, *_: object) -> None:
+        self._repository._release(self._entry)
 
 
 def _as_serving_error(error: Exception) -> ServingError:

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import json
 import logging
-import math
 import re
-import time
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 from urllib.parse import unquote
 
@@ -24,31 +22,30 @@ from flowformers.wire.codes import http_status
 
 log = logging.getLogger("flowformers.serving")
 MODEL = r"/v1/models/(?P<name>[^/:]+)(?:/versions/(?P<version>[0-9]+)|/labels/(?P<label>[^/:]+))?"
-INFER = re.compile(MODEL + r":(?P<verb>predict|classify|regress)", re.IGNORECASE)
-METADATA = re.compile(MODEL + r"/metadata", re.IGNORECASE)
-STATUS = re.compile(MODEL, re.IGNORECASE)
+PATH = re.compile(MODEL + r"(?::(?P<verb>predict|classify|regress)|(?P<metadata>/metadata))?", re.IGNORECASE)
 UNPACKED_LIMIT = 100 * 2**20
-Headers = Sequence[tuple[bytes, bytes]]
-JSON: Headers = ((b"content-type", b"application/json"),)
+Headers = Mapping[bytes, bytes]  # names in lower case, of equal ones the first
+JSON = ((b"content-type", b"application/json"),)
 
 
 @dataclass(frozen=True)
 class Request:
-    """What a client sent. path: as on the wire, query included: names are decoded after matching. deadline: on
-    time.monotonic's clock, None is none. cpu_seconds: of the processor, where the event loop answers.
-    """
+    """What a client sent. path: as on the wire, query included: names are decoded after matching."""
 
     method: str
     path: str
     body: bytes
-    gzip: bool
-    deadline: float | None
-    headers: Headers = ()
-    cpu_seconds: float = math.inf
+    headers: Headers
 
-    def header(self, name: bytes) -> bytes:
-        """The first header of that name in lower case; empty where there is none."""
-        return next((value for key, value in self.headers if key == name), b"")
+    @property
+    def gzip(self) -> bool:
+        """Whether the body is packed."""
+        return b"gzip" in self.headers.get(b"content-encoding", b"")
+
+    @cached_property
+    def parsed(self) -> json_form.JsonRequest:
+        """The body as JSON, read once: what is not short is asked for again, by a thread. Raises ServingError."""
+        return json_form.parse(unpacked(self))
 
 
 @dataclass(frozen=True)
@@ -57,7 +54,7 @@ class Response:
 
     status: int
     body: bytes
-    headers: Headers = JSON
+    headers: Sequence[tuple[bytes, bytes]] = JSON
 
 
 class RestApi:
@@ -77,18 +74,19 @@ class RestApi:
 
     def names(self, path: str) -> tuple[str, str]:
         """The model and the verb, which is "" for status and metadata."""
-        found = INFER.fullmatch(path) or METADATA.fullmatch(path) or STATUS.fullmatch(path)
-        verb = found.groupdict().get("verb", "") if found else ""
-        return unquote(found["name"]) if found else "", verb if verb in self._verbs else ""
+        found = PATH.fullmatch(path)
+        if not found:
+            return "", ""
+        return unquote(found["name"]), found["verb"] if found["verb"] in self._verbs else ""
 
     def refuse(self, error: FlowformersError) -> Response:
         """The error in this protocol's form."""
         return error_response(error.kind, str(error))
 
-    def answer(self, request: Request) -> Response:
+    def answer(self, request: Request, limits: Limits) -> Response:
         """Every ServingError becomes its code; anything else but NotShort is a mistake of ours."""
         try:
-            return Response(200, self._route(request))
+            return Response(200, self._route(request, limits))
         except FlowformersError as error:
             return self.refuse(error)
         except NotShort:
@@ -96,32 +94,16 @@ class RestApi:
         except Exception as error:
             return self.refuse(mistake(error))
 
-    def short(self, request: Request) -> bool:
-        """Whether the event loop may try to answer."""
-        if request.method != "POST":
-            return True
-        found = INFER.fullmatch(request.path)
-        if not found or found["verb"] != "predict" or request.gzip:
-            return not found
-        try:
-            return self._dataplane.short(_target(found), self._signature_name(request), request.cpu_seconds)
-        except FlowformersError:
-            return True  # and the answer is that error
-
-    @staticmethod
-    def _signature_name(request: Request) -> str:
-        """The name as far as it shows without reading the body: a guess, which the run checks."""
-        named = SIGNATURE.search(request.body)
-        return named[1].decode("ascii") if named else json_form.DEFAULT_SIGNATURE
-
-    def _route(self, request: Request) -> bytes:
+    def _route(self, request: Request, limits: Limits) -> bytes:
         method, path = request.method, request.path
-        if method == "POST" and (found := INFER.fullmatch(path)) and found["verb"] in self._verbs:
-            parsed = json_form.parse(unpacked(request))
-            return self._verbs[found["verb"]](_target(found), parsed, Limits(request.deadline, request.cpu_seconds))
-        if method == "GET" and (found := METADATA.fullmatch(path)):
+        found = PATH.fullmatch(path)
+        if method == "POST" and found and found["verb"] in self._verbs:
+            if limits.hurried and (request.gzip or found["verb"] != "predict"):
+                raise NotShort
+            return self._verbs[found["verb"]](_target(found), request.parsed, limits)
+        if method == "GET" and found and found["metadata"]:
             return self._metadata(_target(found))
-        if method == "GET" and (found := STATUS.fullmatch(path)):
+        if method == "GET" and found and not found["verb"]:
             return _pretty({"model_version_status": [_status(one) for one in self._dataplane.status(_target(found))]})
         if method == "GET" and path == "/v1/models":
             raise ServingError(Kind.INVALID_ARGUMENT, "Missing model name in request.")
@@ -152,14 +134,6 @@ class RestApi:
         spec = {"name": target.name, "signature_name": "", "version": str(version)}
         definitions = {name: _signature(definition) for name, definition in sorted(signatures.items())}
         return _pretty({"model_spec": spec, "metadata": {"signature_def": {"signature_def": definitions}}})
-
-
-SIGNATURE = re.compile(rb'"signature_name"\s*:\s*"([\x20-\x7e]*?)"')
-
-
-def deadline_in(milliseconds: int) -> float | None:
-    """A time on time.monotonic's clock; None for 0, which is no limit to TensorFlow's run either."""
-    return time.monotonic() + milliseconds / 1000 if milliseconds else None
 
 
 def mistake(error: Exception) -> ServingError:

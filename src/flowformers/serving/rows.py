@@ -116,9 +116,8 @@ def size_of(arrays: Collection[Array]) -> Size | None:
 
     Graphs take other shapes than a signature declares, and two that differ may be broadcast to something large.
     """
-    first, *others = arrays
-    texts = first.dtype.kind in "OSU"
-    if first.ndim != (1 if texts else 2) or any(array.shape != first.shape for array in others):
+    first, texts = next(iter(arrays)), next(iter(arrays)).dtype.kind in "OSU"
+    if first.ndim != (1 if texts else 2) or len({array.shape for array in arrays}) > 1:
         return None
     longest = sum(max(map(len, array.tolist()), default=0) for array in arrays) if texts else first.shape[1]
     length = longest + 2  # what marks the ends of a text is work too

@@ -9,11 +9,12 @@ what is missing should a release of TensorFlow change them.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Mapping, Sequence
 from functools import cache
 from typing import Any
 
-from flowformers.serving.pace import Pace
+from flowformers.serving.pace import NotShort, Pace
 from flowformers.serving.rows import nodes_of, size_of
 from flowformers.types import Array
 
@@ -29,7 +30,7 @@ class Runs:
 
     def __init__(self, session: Any, graph_def: Any, bounded: Collection[str]) -> None:
         self._session, self._bounded = session, bounded
-        self._tensors: dict[str, Any] = {}
+        self._tensors = _Tensors(session)
         self._paces: dict[str, Pace] = {}
         batches = (_batch_size(node) for node in nodes_of(graph_def) if node.op == "BatchFunction")
         self.batch_size = max(batches, default=0)
@@ -39,40 +40,59 @@ class Runs:
         return self._paces.get(signature_name) or self._paces.setdefault(signature_name, Pace())
 
     def run(
-        self, signature_name: str, feeds: Mapping[str, Array], fetches: Sequence[str], timeout_ms: int
+        self,
+        signature_name: str,
+        feeds: Mapping[str, Array],
+        fetches: Sequence[str],
+        timeout_ms: int,
+        cpu_seconds: float = math.inf,
     ) -> list[Array]:
         """One array for each fetch. timeout_ms: 0 is none. Shapes are not compared with the graph's placeholders, as
-        Session.run would. Raises tf.errors.OpError, TypeError, ValueError.
+        Session.run would. Raises NotShort where a run is not sure to take no more of the processor; tf.errors.OpError,
+        TypeError, ValueError.
         """
-        size = size_of(feeds.values()) if signature_name in self._bounded else None
+        size, pace = size_of(feeds.values()) if signature_name in self._bounded else None, self.pace(signature_name)
+        if cpu_seconds < math.inf and not pace.short(size, cpu_seconds):
+            raise NotShort
         if size is None:
             return self.call(feeds, fetches, timeout_ms)
-        pace = self.pace(signature_name)
-        if pace.worth_measuring(size):
-            with pace.measure(size):
-                return self._call(feeds, fetches, 0, IN_CALLER)
-        with pace.trial(size):
-            return self.call(feeds, fetches, timeout_ms)
+        measured = pace.worth_measuring(size)
+        begun = pace.begin()
+        if measured:
+            found = self._call(feeds, fetches, 0, IN_CALLER)
+            pace.measured(size, begun)
+        else:
+            found = self.call(feeds, fetches, timeout_ms)
+            pace.tried(size, begun)
+        return found
 
     def call(self, feeds: Mapping[str, Array], fetches: Sequence[str], timeout_ms: int) -> list[Array]:
         """As run, always in TensorFlow's pool."""
         return self._call(feeds, fetches, timeout_ms, 0)
 
     def _call(self, feeds: Mapping[str, Array], fetches: Sequence[str], timeout_ms: int, pool: int) -> list[Array]:
-        feed_dict = {self._tensor(name): array for name, array in feeds.items()}
-        wanted = [self._tensor(name) for name in fetches]
+        tensors = self._tensors
+        feed_dict = {tensors[name]: array for name, array in feeds.items()}
+        wanted = [tensors[name] for name in fetches]
         options = _options(_rounded(timeout_ms), pool)
         found: list[Array] = self._session._call_tf_sessionrun(options, feed_dict, wanted, [], None)
         return found
 
-    def _tensor(self, name: str) -> Any:
-        if name not in self._tensors:
-            self._tensors[name] = self._session.graph.get_tensor_by_name(name)._as_tf_output()
-        return self._tensors[name]
-
     def close(self) -> None:
         """Forget the graph's tensors."""
         self._tensors.clear()
+
+
+class _Tensors(dict[str, Any]):
+    """A graph's tensors by name, in TensorFlow's own form."""
+
+    def __init__(self, session: Any) -> None:
+        super().__init__()
+        self._session = session
+
+    def __missing__(self, name: str) -> Any:
+        self[name] = self._session.graph.get_tensor_by_name(name)._as_tf_output()
+        return self[name]
 
 
 def _batch_size(node: Any) -> int:

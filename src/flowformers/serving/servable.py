@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import math
 import re
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -23,8 +24,8 @@ from flowformers.errors import FlowformersError, Kind, ServingError
 from flowformers.serving import calls, metrics
 from flowformers.serving.batching import Batcher
 from flowformers.serving.batching_config import parameters_for
-from flowformers.serving.pace import NotShort, Pace
-from flowformers.serving.rows import MASK, bounded, example, size_of
+from flowformers.serving.pace import Pace
+from flowformers.serving.rows import MASK, bounded, example
 from flowformers.serving.runs import Runs
 from flowformers.serving.session_config import session_config
 from flowformers.serving.settings import Settings
@@ -49,7 +50,7 @@ class Signature:
 
     def filled(self, inputs: Mapping[str, Array]) -> Mapping[str, Array]:
         """The inputs with defaults for those left out (section 10). Raises ServingError where names do not fit."""
-        if inputs.keys() == self.inputs.keys():
+        if set(inputs) == self.inputs.keys():
             return inputs
         missing = sorted(set(self.inputs) - set(inputs) - set(self.defaults))
         extra = sorted(set(inputs) - set(self.inputs))
@@ -124,12 +125,9 @@ class Servable:
         """
         feeds = {signature.inputs[name]: _checked(name, inputs[name], signature.dtypes[name]) for name in inputs}
         fetches = [signature.outputs[name] for name in outputs]
-        if cpu_seconds < math.inf and not self.pace(signature.name).short(size_of(feeds.values()), cpu_seconds):
-            raise NotShort
-        _count_tokens(inputs)
+        began = time.perf_counter()
         try:
-            with calls.running():
-                values = self._runs.run(signature.name, feeds, fetches, timeout_ms)
+            values = self._runs.run(signature.name, feeds, fetches, timeout_ms, cpu_seconds)
         except tf.errors.OpError as error:
             raise to_serving_error(error) from error
         except UnicodeDecodeError as error:  # a text with a client's bytes in it: only the op's code is lost
@@ -137,6 +135,9 @@ class Servable:
             raise ServingError(Kind.INVALID_ARGUMENT, _first_line(text)) from error
         except (TypeError, ValueError) as error:
             raise ServingError(Kind.INVALID_ARGUMENT, str(error)) from error
+        finally:
+            calls.ran(time.perf_counter() - began)
+        _count_tokens(feeds.get(signature.inputs.get(MASK, "")))
         return dict(zip(outputs, values, strict=True))
 
     def pace(self, signature_name: str) -> Pace:
@@ -177,8 +178,7 @@ class Servable:
         self._session.close()
 
 
-def _count_tokens(inputs: Mapping[str, Array]) -> None:
-    mask = inputs.get(MASK)
+def _count_tokens(mask: Array | None) -> None:
     if mask is not None and mask.dtype.kind == "i":
         metrics.tokens(calls.model(), int(np.count_nonzero(mask)), mask.size)
 

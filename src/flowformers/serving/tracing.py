@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 from flowformers.errors import Kind, MissingDependency
@@ -30,15 +30,16 @@ def start() -> None:
     _tracer = trace.get_tracer("flowformers")
 
 
-@contextmanager
-def span(protocol: str, api: str, model: str, headers: Mapping[str, str]) -> Iterator[End]:
+def span(protocol: str, api: str, model: str, headers: Mapping[str, str]) -> AbstractContextManager[End]:
     """A server span that continues the client's trace (traceparent); call what it gives with the outcome.
 
     model: as far as it is known at the beginning; the outcome has it for sure.
     """
-    if _tracer is None:
-        yield _nothing
-        return
+    return NONE if _tracer is None else _span(protocol, api, model, headers)
+
+
+@contextmanager
+def _span(protocol: str, api: str, model: str, headers: Mapping[str, str]) -> Iterator[End]:
     from opentelemetry.propagate import extract
     from opentelemetry.trace import SpanKind, StatusCode
 
@@ -62,3 +63,6 @@ def _name(api: str, model: str) -> str:
 
 def _nothing(model: str, kind: Kind, request_id: str) -> None:
     """No tracing, no span."""
+
+
+NONE = nullcontext(_nothing)

@@ -2,16 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
+
+from flowformers.wire.json_values import bad
+from flowformers.wire.tensors import FILLED_BYTES
 
 
 def serialized(request_input: Any) -> list[bytes]:
-    """The examples of an Input message, each with the context in front, so that its own features win."""
+    """The examples of an Input message, each with the context in front. Raises ServingError."""
     if request_input.WhichOneof("kind") == "example_list_with_context":
         found = request_input.example_list_with_context
-        context = found.context.SerializeToString()
-        return [context + example.SerializeToString() for example in found.examples]
+        return with_context(found.context.SerializeToString(), [one.SerializeToString() for one in found.examples])
     return [example.SerializeToString() for example in request_input.example_list.examples]
+
+
+def with_context(context: bytes, examples: Sequence[bytes]) -> list[bytes]:
+    """The context in front of each example, so that its own features win.
+
+    Raises ServingError where a few bytes would become gigabytes.
+    """
+    if len(context) * len(examples) > FILLED_BYTES:
+        text = f"a context of {len(context)} bytes in front of {len(examples)} examples"
+        raise bad(f"{text} would fill more than {FILLED_BYTES}; send fewer examples at a time")
+    return [context + example for example in examples]
 
 
 def fill_classifications(result: Any, labels: list[list[bytes]], scores: list[list[float]]) -> None:

@@ -13,7 +13,7 @@ import numpy as np
 from flowformers.types import Array
 from flowformers.wire.json_values import bad
 
-DIGITS = {"float32": 9, "float64": 17}
+DIGITS = {np.dtype(np.float32): 9, np.dtype(np.float64): 17}
 
 
 def predictions(outputs: Mapping[str, Array], *, rows: bool) -> bytes:
@@ -92,7 +92,7 @@ def texts(flat: Array, name: str) -> list[str]:
         return [_string(value, name) for value in flat.tolist()]
     if flat.dtype == np.bool_:
         return ["true" if value else "false" for value in flat.tolist()]
-    if flat.dtype.name in DIGITS:
+    if flat.dtype in DIGITS:
         return _floats(flat)
     if flat.dtype.kind in "iu" and flat.dtype != np.uint16:
         return list(map(str, flat.tolist()))
@@ -103,18 +103,15 @@ def _floats(flat: Array) -> list[str]:
     """Six significant digits where they read back to the same number, else nine (float32) or seventeen."""
     numbers = flat.tolist()
     short = [f"{number:.6g}" for number in numbers]
-    exact = (np.array(list(map(float, short))).astype(flat.dtype) == flat).tolist()
-    digits = DIGITS[flat.dtype.name]
-    return [
-        _decimal(text if good else f"{number:.{digits}g}")
-        for text, good, number in zip(short, exact, numbers, strict=True)
-    ]
+    exact = (np.array([*map(float, short)], flat.dtype) == flat).tolist()
+    if not all(exact):
+        form = f"%.{DIGITS[flat.dtype]}g"
+        short = [text if good else form % number for text, good, number in zip(short, exact, numbers, strict=True)]
+    return [text if "." in text or "e" in text else _whole(text) for text in short]
 
 
-def _decimal(text: str) -> str:
-    """The text of a number as one with a point or exponent; NaN and infinities by their JSON-like names."""
-    if "." in text or "e" in text:
-        return text
+def _whole(text: str) -> str:
+    """A text of digits alone with a point; NaN and infinities by their JSON-like names."""
     return CONSTANTS.get(text) or f"{text}.0"
 
 

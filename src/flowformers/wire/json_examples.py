@@ -7,6 +7,7 @@ from typing import Any
 
 from flowformers.types import Array
 from flowformers.wire.example_pb2 import Example
+from flowformers.wire.examples import with_context
 from flowformers.wire.json_answer import texts
 from flowformers.wire.json_form import JsonRequest
 from flowformers.wire.json_values import Constant, bad, echo, is_base64, to_bytes
@@ -23,7 +24,7 @@ def to_examples(request: JsonRequest) -> list[bytes]:
         raise bad("Expecting 'examples' value to be an array/list")
     if not examples:
         raise bad("'examples' value is an empty array")
-    return [context + _example(value, f"examples[{index}]") for index, value in enumerate(examples)]
+    return with_context(context, [_example(value, f"examples[{index}]") for index, value in enumerate(examples)])
 
 
 def _example(content: Any, place: str) -> bytes:

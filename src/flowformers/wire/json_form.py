@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -114,22 +115,20 @@ def _rows(content: Any, dtypes: Mapping[str, str], chosen: Sequence[int] | None)
     numbers = range(len(content)) if chosen is None else chosen
     if numbers[0] == 0:
         for index, row in enumerate(content):
-            _check_row(index, row, named, dtypes)
+            if _is_named(row) is not named or (named and row.keys() != dtypes.keys()):
+                raise _misfit(index, row, named, dtypes)
     rows = content if chosen is None else [content[index] for index in chosen]
     columns = {name: [row[name] for row in rows] if named else rows for name in dtypes}
     return {name: _stack(values, dtypes[name], name, numbers) for name, values in columns.items()}
 
 
-def _check_row(index: int, row: Any, named: bool, dtypes: Mapping[str, str]) -> None:
+def _misfit(index: int, row: Any, named: bool, dtypes: Mapping[str, str]) -> ServingError:
     if _is_named(row) is not named:
-        raise bad(f"{_element(index)}: mixes objects and values")
-    if not named:
-        return
+        return bad(f"{_element(index)}: mixes objects and values")
     missing = [name for name in dtypes if name not in row]
     if missing:
-        raise bad(f"{_element(index)}: does not have named input: {missing[0]}")
-    if len(row) != len(dtypes):
-        raise bad(f"{_element(index)}: keys must be equal to: {_join(dtypes)}")
+        return bad(f"{_element(index)}: does not have named input: {missing[0]}")
+    return bad(f"{_element(index)}: keys must be equal to: {_join(dtypes)}")
 
 
 def _element(index: int, key: str = "") -> str:
@@ -172,23 +171,20 @@ def to_array(value: Any, dtype: str, place: str) -> Array:
     shape = _shape(value)
     if len(shape) >= MAX_RANK:
         raise bad(f"{place}: lists are nested {len(shape)} deep; expected less than {MAX_RANK}")
-    flat: list[Any] = []
-    _flatten(value, shape, flat, place)
-    return _convert(flat, dtype, place).reshape(shape)
+    return _convert(_flat(value, shape, place), dtype, place).reshape(shape)
 
 
-def _flatten(value: Any, shape: tuple[int, ...], flat: list[Any], place: str) -> None:
+def _flat(value: Any, shape: tuple[int, ...], place: str) -> list[Any]:
     level = [value]
     for size in shape:
-        for one in level:
-            if not isinstance(one, list):
-                raise bad(f"{place}: Encountered list at unexpected level")
-            if len(one) != size:
-                raise bad(f"{place}: Encountered list at unexpected size: {len(one)} expected: {size}")
-        level = [leaf for one in level for leaf in one]
-    if any(isinstance(leaf, list) for leaf in level):
+        if set(map(type, level)) != {list}:
+            raise bad(f"{place}: Encountered list at unexpected level")
+        if sizes := {*map(len, level)} - {size}:
+            raise bad(f"{place}: Encountered list at unexpected size: {min(sizes)} expected: {size}")
+        level = [*chain.from_iterable(level)]
+    if list in map(type, level):
         raise bad(f"{place}: Encountered list at incorrect level")
-    flat.extend(level)
+    return level
 
 
 def _convert(flat: list[Any], dtype: str, place: str) -> Array:
@@ -216,8 +212,8 @@ def _numbers(flat: list[Any], dtype: str, place: str) -> Array:
     if dtype in INTEGERS:
         low = 0 if dtype.startswith("u") and dtype != "uint8" else -(2 ** (INTEGERS[dtype] - 1))
         high = 2 ** INTEGERS[dtype] if low == 0 else -low
-        outside = next((value for value in flat if not low <= value < high), None)
-        if outside is not None:
+        if flat and (min(flat) < low or max(flat) >= high):
+            outside = next(value for value in flat if not low <= value < high)
             raise bad(f"{place}: JSON Value: {outside} is not of expected type: {dtype}")
         return np.array(flat, dtype=np.uint64 if dtype == "uint64" else np.int64).astype(dtype)
     try:

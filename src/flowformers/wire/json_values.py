@@ -13,8 +13,9 @@ from typing import Any
 
 from flowformers.errors import Kind, ServingError
 
-# TensorFlow Serving's parser knows three words that Python's does not; strings are matched to be left alone.
-WORDS = re.compile(r'"(?:[^"\\]|\\.)*"|-NaN|-?Inf(?!inity)', re.DOTALL)
+# TensorFlow Serving's parser knows three words that Python's does not. Strings are matched to be left alone, and one
+# without an end is too, or that would be looked for from each quote in it.
+WORDS = re.compile(r'"(?:[^"\\]|\\.)*+"?|-NaN|-?Inf(?!inity)', re.DOTALL)
 PYTHONS_WORDS = {"-NaN": "NaN", "Inf": "Infinity", "-Inf": "-Infinity"}
 ECHOED = 256
 # A pair of surrogates, one without its partner, or any other escape: read in order, so that none begins inside another.
@@ -89,7 +90,7 @@ def echo(value: Any) -> str:
 
 def is_base64(value: Any) -> bool:
     """Whether a value is an object with the one key "b64"."""
-    return isinstance(value, dict) and set(value) == {"b64"}
+    return isinstance(value, dict) and len(value) == 1 and "b64" in value
 
 
 def to_bytes(value: Any) -> bytes:

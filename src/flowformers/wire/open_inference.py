@@ -137,7 +137,8 @@ def parse(body: bytes, header_length: int | None) -> InferRequest:
     """Read a body; header_length: where its JSON ends and bytes begin (Inference-Header-Content-Length)."""
     if header_length is not None and not 0 <= header_length <= len(body):
         raise bad(f"Inference-Header-Content-Length is {header_length}; the body has {len(body)} bytes")
-    document, rest = load_object(body[:header_length]), body[header_length:] if header_length is not None else b""
+    document = load_object(body[:header_length])
+    rest = memoryview(body)[len(body) if header_length is None else header_length :]  # cut without a copy
     inputs = {}
     for name, one in _tensors(document, "inputs"):
         inputs[name], rest = _json_input(one, rest, f"input {name!r}")
@@ -189,7 +190,7 @@ def _wants_bytes(output: Mapping[str, Any], name: str) -> bool | None:
     return flag if isinstance(flag, bool) else None
 
 
-def _json_input(one: Mapping[str, Any], rest: bytes, place: str) -> tuple[Array, bytes]:
+def _json_input(one: Mapping[str, Any], rest: memoryview, place: str) -> tuple[Array, memoryview]:
     """The array and the bytes that are left."""
     kind, shape = one.get("datatype"), one.get("shape")
     dtype, _ = _known(kind, place)
@@ -199,7 +200,7 @@ def _json_input(one: Mapping[str, Any], rest: bytes, place: str) -> tuple[Array,
     if size is not None:
         if one.get("data") is not None or type(size) is not int or not 0 <= size <= len(rest):
             raise bad(f"{place}: expected binary_data_size up to {len(rest)} and no 'data'; got {size!r}")
-        return from_bytes(rest[:size], kind, shape, place), rest[size:]
+        return from_bytes(bytes(rest[:size]), kind, shape, place), rest[size:]
     if one.get("data") is None:
         raise bad(f"{place} has no 'data'")
     if kind in BYTES_ONLY:

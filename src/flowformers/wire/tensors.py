@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -33,10 +34,12 @@ DTYPES: dict[int, tuple[str, str, str]] = {
     23: ("DT_UINT64", "<u8", "uint64_val"),
 }
 STRING, BFLOAT16 = 7, 14
-NUMBERS = {np.dtype(dtype): number for number, (_, dtype, _) in DTYPES.items()}
+NUMPY = {number: np.dtype(dtype) for number, (_, dtype, _) in DTYPES.items()}
+NUMBERS = {dtype: number for number, dtype in NUMPY.items()}
 # Values of two bytes that travel as integers, and complex ones that travel as pairs.
 TRAVELS_AS = {8: "<f4", 14: "<u2", 18: "<f8", 19: "<u2"}
-# What values that are repeated and not sent may fill: the images of a batch, but no gigabytes for a few bytes.
+# What values that are repeated and not sent may fill in a request: the images of a batch, but no gigabytes for a few
+# bytes.
 FILLED_BYTES = 256 * 2**20
 STRING_BYTES = 24  # of TensorFlow's string beside its text
 PACKED = {"float_val": (b"\x2a", "<f4"), "double_val": (b"\x32", "<f8")}  # tag of the field, bytes as NumPy has them
@@ -104,22 +107,65 @@ def _varint(value: int) -> bytes:
     return bytes(content)
 
 
-def to_array(proto: Any, name: str) -> Array:
+class Overfull(ServingError):
+    """Values that are repeated and not sent would fill more than they may."""
+
+
+class Room:
+    """Bytes that values which are repeated and not sent may still fill."""
+
+    def __init__(self, left: int = FILLED_BYTES) -> None:
+        self.left = left
+
+    def take(self, name: str, given: int, count: int, size: int) -> None:
+        """For so many elements of that size. Raises Overfull."""
+        wanted = (count - given) * size
+        if wanted > self.left:
+            some = f"{given} values for {count} elements: the repeated ones would fill {wanted} bytes"
+            text = f"{some}, and {self.left} of {FILLED_BYTES} are left; send every value"
+            raise Overfull(Kind.INVALID_ARGUMENT, f"tensor parsing error: {name}: {text}")
+        self.left -= wanted
+
+
+class Arrays(Mapping[str, Array]):
+    """A map of TensorProtos as arrays that share a room. Each is read when it is asked for, by who knows the names that
+    fit. Raises ServingError as to_array does.
+    """
+
+    def __init__(self, protos: Mapping[str, Any], room: Room) -> None:
+        self._protos, self._room = protos, room
+
+    def __getitem__(self, name: str) -> Array:
+        if name not in self._protos:  # a map of messages would make one
+            raise KeyError(name)
+        return to_array(self._protos[name], name, self._room)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._protos)
+
+    def __len__(self) -> int:
+        return len(self._protos)
+
+
+def to_array(proto: Any, name: str, room: Room | None = None) -> Array:
     """An array of the proto's shape, as TensorFlow reads it: fewer values than elements repeat the last one, and
-    values beyond the last element are left out. Raises ServingError that names the input.
+    values beyond the last element are left out. Raises ServingError that names the input, Overfull where the room does
+    not do; None is one of its own.
     """
     number = proto.dtype
     if number not in DTYPES and number != BFLOAT16:
         raise _bad(name, f"dtype {number} is not supported")
     shape = _shape(name, proto.tensor_shape)
-    count, dtype = math.prod(shape), bfloat16(name) if number == BFLOAT16 else np.dtype(DTYPES[number][1])
+    count, dtype = math.prod(shape), bfloat16(name) if number == BFLOAT16 else NUMPY[number]
     if not count:  # whatever values there are beside it
         return np.empty(shape, dtype)
     if number == STRING:
-        return _strings(name, proto, count).reshape(shape)
-    if proto.tensor_content:
-        return _content(name, proto.tensor_content, dtype, count).reshape(shape)
-    return _numbers(name, getattr(proto, _field(number)), number, dtype, count).reshape(shape)
+        values = _strings(name, proto, count)
+    elif content := proto.tensor_content:
+        return _content(name, content, dtype, count).reshape(shape)
+    else:
+        values = _numbers(getattr(proto, _field(number)), number, dtype)
+    return _filled(name, values, count, room or Room()).reshape(shape)
 
 
 def _shape(name: str, proto: Any) -> list[int]:
@@ -127,7 +173,7 @@ def _shape(name: str, proto: Any) -> list[int]:
     if proto.unknown_rank or min(shape, default=0) < 0:
         raise _bad(name, f"shape {shape} is not fully known")
     # NumPy also refuses an empty array whose other dimensions multiply beyond 63 bits.
-    if len(shape) > 64 or math.prod([size or 1 for size in shape]) >= 2**59:
+    if len(shape) > 64 or math.prod(filter(None, shape)) >= 2**59:
         raise _bad(name, f"shape {shape} is too large")
     return shape
 
@@ -151,17 +197,15 @@ def _content(name: str, content: bytes, dtype: Any, count: int) -> Array:
     return np.frombuffer(content, dtype)
 
 
-def _filled(name: str, values: Array, count: int, size: int) -> Array:
-    """So many of the values, the last one again and again where they are fewer. size: bytes of that one."""
-    missing = count - len(values)
-    if missing <= 0:
+def _filled(name: str, values: Array, count: int, room: Room) -> Array:
+    """So many of the values, the last one again and again where they are fewer."""
+    given = len(values)
+    if given >= count:
         return values[:count]
-    if missing * size > FILLED_BYTES:
-        some = f"{len(values)} values for {count} elements: the repeated ones would fill {missing * size} bytes"
-        raise _bad(name, f"{some}, and {FILLED_BYTES} is the limit; send every value")
-    if len(values) == 1:  # takes no memory before the signature has agreed to the tensor
+    room.take(name, given, count, STRING_BYTES + len(values[-1]) if values.dtype == object else values.itemsize)
+    if given == 1:  # takes no memory before the signature has agreed to the tensor
         return np.broadcast_to(values, count)
-    return np.concatenate([values, np.broadcast_to(values[-1:], missing)])
+    return np.concatenate([values, np.broadcast_to(values[-1:], count - given)])
 
 
 def _strings(name: str, proto: Any, count: int) -> Array:
@@ -169,7 +213,7 @@ def _strings(name: str, proto: Any, count: int) -> Array:
     values = _split(name, content, count) if content else list(proto.string_val[:count]) or [b""]
     flat = np.empty(len(values), object)
     flat[:] = values
-    return _filled(name, flat, count, STRING_BYTES + len(values[-1]))
+    return flat
 
 
 def _split(name: str, content: bytes, count: int) -> list[bytes]:
@@ -194,17 +238,17 @@ def _read_varint(content: bytes, position: int) -> tuple[int, int]:
     return value, len(content) + 1
 
 
-def _numbers(name: str, values: Any, number: int, dtype: Any, count: int) -> Array:
+def _numbers(values: Any, number: int, dtype: Any) -> Array:
+    """The values that are there, one at least."""
     pairs = 2 if number in (8, 18) else 1
     given = len(values) // pairs
     if not given:
-        return _filled(name, np.zeros(1, dtype), count, dtype.itemsize)
+        return np.zeros(1, dtype)
     if given > 16 and _field(number) in PACKED:
-        return _filled(name, _read_packed(values, _field(number)), count, dtype.itemsize)
+        return _read_packed(values, _field(number))
     # Fields of small integers are wider on the wire than the dtype: the upper bits are dropped, as in TensorFlow.
     wide = np.int64 if _field(number) in ("int_val", "half_val") else dtype if pairs == 1 else TRAVELS_AS[number]
-    raw = np.array(values[: given * pairs], wide).astype(TRAVELS_AS.get(number, dtype)).view(dtype)
-    return _filled(name, raw, count, dtype.itemsize)
+    return np.array(values[: given * pairs], wide).astype(TRAVELS_AS.get(number, dtype), copy=False).view(dtype)
 
 
 def _read_packed(values: Any, field: str) -> Array:
