@@ -10,10 +10,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 from flowformers.errors import Kind
-from flowformers.serving.histograms import Histogram, Tally
 
 OURS, SERVINGS = CollectorRegistry(), CollectorRegistry()
 SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
@@ -33,15 +32,15 @@ def _gauge(name: str, text: str, *labels: str) -> Gauge:
 
 
 def _histogram(name: str, text: str, buckets: tuple[float, ...], *labels: str) -> Histogram:
-    return Histogram(f"flowformers_{name}", text, labels, buckets, OURS)
+    return Histogram(f"flowformers_{name}", text, labels, buckets=buckets, registry=OURS)
 
 
 REQUESTS = _counter("requests", "Requests answered", "model", "protocol", "api", "status")
 REQUEST_SECONDS = _histogram("request_seconds", "From head to answer", SECONDS, "model", "protocol", "api")
-QUEUE_SECONDS = _histogram("queue_seconds", "Waiting for a thread", SECONDS).labels()
+QUEUE_SECONDS = _histogram("queue_seconds", "Waiting for a thread", SECONDS)
 RUN_SECONDS = _histogram("run_seconds", "In the graph, waiting for a batch included", SECONDS, "model")
 IN_FLIGHT = _gauge("requests_in_flight", "Requests that are not answered yet", "protocol")
-BATCH_ROWS = _histogram("batch_rows", "Rows of the batch that a request ran in", ROWS).labels()
+BATCH_ROWS = _histogram("batch_rows", "Rows of the batch that a request ran in", ROWS)
 FAILED_BATCHES = _counter("failed_batches", "Requests run again alone because their batch failed")
 REFUSED = _counter("refused_requests", "Requests answered at once because a queue was full")
 TOKENS = _counter("tokens", "Real tokens in requests with an attention_mask", "model")
@@ -56,7 +55,7 @@ def _servings_counter(name: str, *labels: str) -> Counter:
 
 
 def _servings_histogram(name: str, *labels: str, buckets: tuple[float, ...] = SERVINGS_MICROSECONDS) -> Histogram:
-    return Histogram(SERVINGS_PREFIX + name, name, labels, buckets, SERVINGS)
+    return Histogram(SERVINGS_PREFIX + name, name, labels, buckets=buckets, registry=SERVINGS)
 
 
 REQUEST_COUNT = _servings_counter("request_count", "model_name", "status")
@@ -65,8 +64,8 @@ RUNTIME_LATENCY = _servings_histogram("runtime_latency", "model_name", "API", "r
 WARMUP_LATENCY = _servings_histogram("model_warmup_latency", "model_path", "status")
 WARMUP_RECORDS = _servings_counter("model_warmup_records_read", "model_path", "status")
 WRAPPED_RUNS = _servings_counter("batching_session:wrapped_run_count")
-INPUT_BATCH = _servings_histogram("batching_session:input_batch_size", buckets=ROWS).labels()
-PROCESSED_BATCH = _servings_histogram("batching_session:processed_batch_size", buckets=ROWS).labels()
+INPUT_BATCH = _servings_histogram("batching_session:input_batch_size", buckets=ROWS)
+PROCESSED_BATCH = _servings_histogram("batching_session:processed_batch_size", buckets=ROWS)
 LOAD_ATTEMPTS = Counter(
     ":tensorflow:cc:saved_model:load_attempt_count", "loads", ["model_path", "status"], registry=SERVINGS
 )
@@ -93,10 +92,10 @@ class _Series:
     """What a request of one kind adds to. TensorFlow Serving counts no status or metadata over gRPC."""
 
     counters: tuple[Counter, ...]
-    seconds: Tally
-    run_seconds: Tally
-    runtime_latency: Tally
-    latency: Tally | None
+    seconds: Histogram
+    run_seconds: Histogram
+    runtime_latency: Histogram
+    latency: Histogram | None
 
 
 @cache
