@@ -12,6 +12,7 @@ from tensorflow.core.protobuf import saved_model_pb2
 import flowformers
 from flowformers.cli import main
 from flowformers.errors import InvalidInput
+from flowformers.export.text import text_signatures
 from flowformers.export.text.lowercase import lower
 from flowformers.serving.rows import bounded
 from flowformers.serving.servable import INIT_OP
@@ -250,6 +251,21 @@ def test_masked_words_are_filled_in_for_each_mask(tmp_path, graph, tokenizer, ca
     assert main(["predict", str(tmp_path), corpus[0]]) == 0
     assert len(lines := capsys.readouterr().out.splitlines()) == 3
     assert lines[0].split("\t")[0] == word
+
+
+@pytest.mark.parametrize("cleaned", [True, pytest.param(False, marks=pytest.mark.slow)])
+def test_filled_texts_are_cleaned_up_where_the_tokenizers_settings_say_so(cleaned, minilm):
+    tokenizer = flowformers.AutoTokenizer.from_pretrained(minilm, clean_up_tokenization_spaces=cleaned)
+    model = flowformers.TFBertForMaskedLM(tiny_config(vocab_size=30522, max_position_embeddings=32))
+    asked = "it's [MASK], isn't it?"
+    found = text_signatures(model, flowformers.TFTokenizer(tokenizer), {"top_k": 2})["text"](text=tf.constant([asked]))
+    ids = np.array([tokenizer.encode(asked)] * 2)
+    ids[ids == tokenizer.mask_token_id] = found["token"].numpy()[0, 0]
+    expected = tokenizer.batch_decode(ids, skip_special_tokens=True)
+    assert [one.decode() for one in found["sequence"].numpy()[0, 0]] == expected
+    assert expected[0].startswith("it's" if cleaned else "it ' s")
+    words = tokenizer.batch_decode([[token] for token in found["token"].numpy()[0, 0]])
+    assert [one.decode() for one in found["token_str"].numpy()[0, 0]] == words
 
 
 def test_multiple_choice_names_the_likeliest_choice(tmp_path, graph, tokenizer, capsys):

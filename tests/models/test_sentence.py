@@ -14,6 +14,8 @@ import tensorflow as tf
 import flowformers
 from flowformers.cli import main
 from flowformers.errors import CheckpointError, ConfigError, InvalidInput, NotFound
+from flowformers.export.text.embedding import _prepared
+from flowformers.heads.sentence import Projection
 
 TEXTS = ["I love it.", "", "A much longer sentence about nothing in particular, really.", "Crème brûlée 東京"]
 MODES = ("cls_token", "max_tokens", "mean_tokens", "mean_sqrt_len_tokens", "weightedmean_tokens", "lasttoken")
@@ -186,12 +188,21 @@ def test_a_dense_weight_of_another_shape_is_refused(folder):
         ("1_Pooling/config.json", {"pooling_mode_mean_tokens": False}, "expected a pooling among"),
         ("1_Pooling/config.json", {"pooling_mode_magic": True}, "pooling_mode_magic"),
         ("1_Pooling/config.json", {"include_prompt": False}, "include_prompt"),
+        ("sentence_bert_config.json", {"model_args": {"hidden_act": "relu"}}, "model_args=.*not supported"),
+        ("sentence_bert_config.json", {"transformer_task": "fill-mask"}, "transformer_task='fill-mask'"),
+        ("config_sentence_transformers.json", {"default_prompt_name": "title"}, "among the prompts query, document"),
     ],
 )
 def test_what_is_not_known_is_an_error(folder, place, fields, fragment):
     configure(folder / place, **fields)
     with pytest.raises(ConfigError, match=fragment):
         flowformers.TFSentenceEncoder.from_pretrained(folder)
+
+
+@pytest.mark.parametrize("field", [{"use_residual": True}, {"module_input_name": "token_embeddings"}])
+def test_a_dense_module_that_is_more_than_a_layer_is_refused(field):
+    with pytest.raises(ConfigError, match=f"sentence_embedding alone; got {next(iter(field))}="):
+        Projection({"in_features": 2, "out_features": 2} | field)
 
 
 def test_an_unknown_module_is_named(folder):
@@ -220,6 +231,50 @@ def test_vectors_are_those_of_the_transformer_as_it_is_now(minilm):
     table = encoder.transformer.resize_token_embeddings(encoder.config.vocab_size + 1).embeddings
     table.assign(-table)
     assert np.abs(encoder.encode("I love it.") - exact).max() > 0.01
+
+
+def test_settings_of_older_and_newer_releases_are_read(folder):
+    (folder / "sentence_bert_config.json").rename(folder / "sentence_roberta_config.json")
+    configure(folder / "sentence_roberta_config.json", max_seq_length=7, do_lower_case=True)
+    older = flowformers.TFSentenceEncoder.from_pretrained(folder)
+    assert (older.max_length, older.lower_case) == (7, True)
+    (folder / "sentence_roberta_config.json").unlink()
+    text = {"method": "forward", "method_output_name": "last_hidden_state"}
+    configure(
+        folder / "sentence_bert_config.json",
+        transformer_task="feature-extraction", modality_config={"text": text}, module_output_name="token_embeddings",
+    )  # fmt: skip
+    configure(folder / "tokenizer_config.json", model_max_length=9)
+    assert flowformers.TFSentenceEncoder.from_pretrained(folder).max_length == 9
+
+
+def test_a_limit_beyond_the_tokenizers_own_holds_in_the_text_signature_too(folder, tmp_path):
+    configure(folder / "tokenizer_config.json", model_max_length=4)
+    encoder = flowformers.TFSentenceEncoder.from_pretrained(folder)
+    graph = flowformers.TFTokenizer(encoder.tokenizer).limited(encoder.max_length)
+    assert (encoder.max_length, graph.max_length) == (256, 256)
+
+
+def test_vectors_are_cut_where_the_folder_says_so(folder, loaded, tmp_path):
+    configure(folder / "config_sentence_transformers.json", truncate_dim=16)
+    encoder = flowformers.TFSentenceEncoder.from_pretrained(folder)
+    np.testing.assert_allclose(encoder.encode(TEXTS), loaded.encode(TEXTS)[:, :16], atol=1e-6)
+    encoder.save_pretrained(tmp_path / "again")
+    assert flowformers.TFSentenceEncoder.from_pretrained(tmp_path / "again").encode([]).shape == (0, 16)
+
+
+def test_white_space_counts_between_a_prompt_and_its_text_but_not_at_the_ends(loaded):
+    seen = []
+
+    def tokenizer(texts, **options):
+        seen.extend(texts)
+        return loaded.tokenizer(texts, **options)
+
+    tokenizer.model_max_length = 9
+    encoder = flowformers.TFSentenceEncoder(loaded.transformer, loaded.pooling, tokenizer=tokenizer, prompt=" query: ")
+    encoder.encode([" a ", ""], batch_size=1)
+    assert seen == ["query:  a", "query:"]
+    assert _prepared(encoder, tf.constant([" a ", ""])).numpy().tolist() == [b"query:  a", b"query:"]
 
 
 def test_anything_but_strings_is_refused(minilm):

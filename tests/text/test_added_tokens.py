@@ -68,6 +68,18 @@ def test_added_tokens_are_saved_and_loaded(bert, tmp_path):
     }  # fmt: skip
 
 
+def test_special_tokens_under_the_name_of_transformers_5_are_special(bert, tmp_path):
+    bert.add_special_tokens({"additional_special_tokens": ["<w>"]})
+    bert.save_pretrained(tmp_path)
+    config = json.loads((tmp_path / "tokenizer_config.json").read_text())
+    config["extra_special_tokens"] = config.pop("additional_special_tokens")
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps(config))
+    (tmp_path / "special_tokens_map.json").unlink()  # transformers 5 writes none
+    again = AutoTokenizer.from_pretrained(tmp_path)
+    assert again.all_special_tokens == bert.all_special_tokens
+    assert "extra_special_tokens" not in again.init_kwargs
+
+
 def test_special_tokens_named_in_from_pretrained_are_added(bert):
     ours = BertTokenizer.from_pretrained(str(MINILM), pad_token="<new>", additional_special_tokens=["<e>"])
     assert (len(ours), ours.pad_token_id, ours.convert_tokens_to_ids("<e>")) == (30524, 30522, 30523)

@@ -264,6 +264,19 @@ def test_a_vocabulary_that_sentencepiece_merges_otherwise_is_refused():
         flowformers.TFTokenizer(small([("a", "b"), ("b", "c"), ("a", "bc")], ["ab", "bc", "abc"]))
 
 
+def test_white_space_that_two_tokens_may_take_is_refused():
+    tokenizer = small(vocab=("x", "y"))
+    tokenizer.add_tokens([AddedToken("<y>", normalized=True, rstrip=True)])
+    tokenizer.add_special_tokens({"mask_token": AddedToken("<mask>", normalized=False, lstrip=True)})
+    graph = flowformers.TFTokenizer(tokenizer)
+    assert graph.ids(tf.constant(["<y> <mask>"])).to_list() == [tokenizer("<y> <mask>")["input_ids"]]
+    with pytest.raises(InvalidInput, match="which takes the white space"):
+        graph.with_offsets(tf.constant([""]))
+    tokenizer.add_tokens(["\n"])
+    with pytest.raises(InvalidInput, match="has white space at its ends"):
+        flowformers.TFTokenizer(tokenizer)
+
+
 def test_a_tokenizer_that_can_not_pad_is_refused():
     tokenizer = small()
     tokenizer.pad_token = None

@@ -239,6 +239,62 @@ def test_single_word_tokens_and_too_many_tokens_are_refused(minilm):
             flowformers.TFTokenizer(changed(minilm, change))
 
 
+NORMALIZED = {"normalized": True}
+LONG = "\u0e01" * 80
+
+
+@pytest.mark.parametrize(
+    ("tokens", "fragment"),
+    [
+        ({"ABC": NORMALIZED, "bcd": NORMALIZED}, "'abc' and 'bcd' can overlap"),
+        ({"ABC": NORMALIZED, "abc": NORMALIZED}, "the same after normalisation"),
+        ({"\u200b": NORMALIZED}, "nothing or the same after normalisation"),
+        ({" x": {}, "<y>": {"rstrip": True}}, "' x' has white space at its ends"),
+        ({"東": NORMALIZED, "xy": NORMALIZED | {"rstrip": True}}, "' 東 ' has white space at its ends"),
+        ({"film": {}}, "'film' is also a word"),
+        ({"##ing": NORMALIZED}, "'##ing' is also a word or a part of words"),
+    ],
+)
+def test_added_tokens_that_other_text_may_make_or_take_are_refused(kinds, tokens, fragment):
+    added = [AddedToken(content, **{"normalized": False} | flags) for content, flags in tokens.items()]
+    with pytest.raises(InvalidInput, match=fragment):
+        flowformers.TFTokenizer(make(flowformers.BertTokenizerFast, vocab_of(kinds), lowercase=True, added=added))
+
+
+def vocab_of(kinds):
+    return kinds["uncased"][0].backend_tokenizer.get_vocab(with_added_tokens=False)
+
+
+def test_the_longest_of_normalized_tokens_is_found_and_ideographs_are_tokens(kinds):
+    """The one is longer than the other only as it is written."""
+    added = [AddedToken(content) for content in ("q\u200b\u200b\u200b", "QXZ", "東京", "大阪")]
+    tokenizer = make(flowformers.BertTokenizerFast, vocab_of(kinds), lowercase=True, added=added)
+    made = {"made": (tokenizer, flowformers.TFTokenizer(tokenizer))}
+    assert_same(made, "made", ["qxz", "qx", "a東京大阪", "東 京", *strings(200)])
+
+
+@pytest.mark.parametrize(
+    ("vocab", "fragment"),
+    [
+        ({"[PAD]": 0, "[UNK]": 1, LONG: 2}, "1 tokens of more than 200 bytes"),
+        ({"[PAD]": 0, "a": 1}, r"the unknown token '\[UNK\]' in tokenizer.json's vocabulary"),
+    ],
+)
+def test_vocabularies_without_a_graph_form_are_refused(minilm, vocab, fragment):
+    with pytest.raises(InvalidInput, match=fragment):
+        flowformers.TFTokenizer(
+            changed(minilm, lambda content: content["model"].update(vocab=vocab) or content.update(added_tokens=[]))
+        )
+
+
+def test_several_post_processors_are_refused(minilm):
+    def twice(content):
+        content["post_processor"] = {"type": "Sequence", "processors": [content["post_processor"]] * 2}
+
+    with pytest.raises(InvalidInput, match="expected one post_processor"):
+        flowformers.TFTokenizer(changed(minilm, twice))
+
+
 def test_the_export_check_shows_a_difference(kinds):
     from flowformers.text.graph import SAMPLES
 

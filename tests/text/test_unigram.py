@@ -168,6 +168,12 @@ def test_the_export_check_knows_the_rules_of_unigram(kinds):
         other.check()
 
 
+def test_an_unknown_token_that_normalisation_spells_is_the_pieces_of_that_name(kinds):
+    texts = ["a＜unk＞b", "＜unk＞<unk>", "\u0530＜unk＞\u0530 x", "＜s＞"]
+    for kind in KINDS:
+        assert_same(kinds, kind, texts)
+
+
 # What is refused
 
 
@@ -178,9 +184,13 @@ def test_the_export_check_knows_the_rules_of_unigram(kinds):
         ({"pre_tokenizer": {"type": "Metaspace", "replacement": "▁", "prepend_scheme": "first"}}, "prepend_scheme"),
         ({"normalizer": {"type": "NFKC"}}, "Precompiled.*NFKC"),
         ({"added_tokens": []}, "unknown token '<unk>' among the added tokens"),
+        ({"model": {"byte_fallback": True}}, "without byte_fallback.*byte_fallback=True"),
+        ({"model": {"unk_id": None}}, "unk_id=None"),
+        ({"model": {"vocab": [["<unk>", 0.0], ["a" * 201, -1.0]], "unk_id": 0}}, "1 pieces of more than 200 bytes"),
     ],
 )
 def test_what_has_no_exact_form_is_named(trained, changes, fragment):
-    content = json.loads(xlm_roberta(trained, normalizer=False).backend_tokenizer.to_str()) | changes
+    content = json.loads(xlm_roberta(trained, normalizer=False).backend_tokenizer.to_str())
+    content |= changes | {"model": content["model"] | changes.get("model", {})}
     with pytest.raises(InvalidInput, match=fragment):
         flowformers.TFTokenizer(flowformers.XLMRobertaTokenizerFast(Tokenizer.from_str(json.dumps(content))))

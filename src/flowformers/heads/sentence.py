@@ -33,6 +33,7 @@ ACTIVATIONS = {
     "Sigmoid": "sigmoid",
     "SiLU": "silu",
 }
+ROUTES = ("module_input_name", "module_output_name", "use_residual")  # of a Dense that is more than a layer
 
 
 def _weighted_sum(states: Tensor, weights: Tensor) -> Tensor:
@@ -117,6 +118,9 @@ class Projection(Group):
         name = str(fields.get("activation_function", "torch.nn.modules.activation.Tanh")).rpartition(".")[2]
         if name not in ACTIVATIONS:
             raise ConfigError(f"expected an activation_function of {', '.join(ACTIVATIONS)}; got {name!r}")
+        other = [field for field in ROUTES if fields.get(field) not in (None, False, "sentence_embedding")]
+        if other:
+            raise ConfigError(f"expected a Dense of the sentence_embedding alone; got {other[0]}={fields[other[0]]!r}")
         start = keras.initializers.GlorotUniform()
         self.linear = Dense(int(fields["in_features"]), int(fields["out_features"]), initializer=start)
         self.with_bias = bool(fields.get("bias", True))

@@ -24,6 +24,14 @@ from flowformers.types import Array, Tensor
 
 MODULES = "modules.json"
 LIBRARY = "sentence_transformers.models"
+# Its settings of the transformer, which older releases named after the family.
+KINDS = ("bert", "roberta", "distilbert", "camembert", "xlm-roberta")
+READ = ("max_seq_length", "do_lower_case", "unpad_inputs")  # the last one changes no answer
+FIXED = {
+    "transformer_task": "feature-extraction",
+    "modality_config": {"text": {"method": "forward", "method_output_name": "last_hidden_state"}},
+    "module_output_name": "token_embeddings",
+}
 Module = Projection | Normalize
 
 
@@ -31,8 +39,8 @@ class TFSentenceEncoder(keras.Model):  # type: ignore[misc]
     """An encoder, a pooling, and what follows: encode(texts) -> float32 [B, H].
 
     Pooling, dense layers and normalisation are those of the folder's modules.json; nothing is assumed. max_length is in
-    tokens, lower_case is done before tokenisation, prompt is put in front of every text, similarity_fn_name is what
-    similarity() does.
+    tokens, without it the tokenizer's; lower_case is done before tokenisation, prompt is put in front of every text,
+    truncate_dim is how many numbers of a vector are kept, similarity_fn_name is what similarity() does.
     """
 
     def __init__(
@@ -45,14 +53,17 @@ class TFSentenceEncoder(keras.Model):  # type: ignore[misc]
         max_length: int | None = None,
         lower_case: bool = False,
         prompt: str = "",
+        truncate_dim: int | None = None,
         similarity_fn_name: str = "cosine",
     ) -> None:
         super().__init__(name="tf_sentence_encoder")
         self.transformer, self.pooling, self.steps = transformer, pooling, list(modules)
         self.tokenizer, self.prompt, self.lower_case = tokenizer, prompt, lower_case
         self.similarity_fn_name = checked(similarity_fn_name)
+        self.truncate_dim = truncate_dim
         limit = transformer.base_model.spec.max_length
-        self.max_length = limit if max_length is None else min(int(max_length), limit)
+        own = getattr(tokenizer, "model_max_length", limit)
+        self.max_length = min(limit, int(own if max_length is None else max_length))
         self.built = True
         self._trace()
 
@@ -84,7 +95,7 @@ class TFSentenceEncoder(keras.Model):  # type: ignore[misc]
         vectors = self.pooling.apply(tf.cast(output["last_hidden_state"], tf.float32), tf.cast(mask, tf.float32))
         for step in self.steps:
             vectors = step.apply(vectors)
-        return {"sentence_embedding": vectors}
+        return {"sentence_embedding": vectors if self.truncate_dim is None else vectors[:, : self.truncate_dim]}
 
     def encode(
         self,
@@ -142,7 +153,7 @@ class TFSentenceEncoder(keras.Model):  # type: ignore[misc]
         return int(self.call(ids)["sentence_embedding"].shape[-1])
 
     def _batch(self, texts: list[str]) -> Array:
-        prepared = [self.prompt + text.strip() for text in texts]
+        prepared = [(self.prompt + text).strip() for text in texts]
         batch = self.tokenizer(
             [text.lower() for text in prepared] if self.lower_case else prepared,
             padding=True,
@@ -215,9 +226,8 @@ class TFSentenceEncoder(keras.Model):  # type: ignore[misc]
             folder / "sentence_bert_config.json", {"max_seq_length": self.max_length, "do_lower_case": self.lower_case}
         )
         prompts = {"prompts": {"default": self.prompt}, "default_prompt_name": "default"} if self.prompt else {}
-        _write_json(
-            folder / "config_sentence_transformers.json", prompts | {"similarity_fn_name": self.similarity_fn_name}
-        )
+        kept = {"similarity_fn_name": self.similarity_fn_name, "truncate_dim": self.truncate_dim}
+        _write_json(folder / "config_sentence_transformers.json", prompts | kept)
         if saved_model:
             from flowformers.export import write_saved_model
 
@@ -248,17 +258,39 @@ def _transformer(place: Path, kwargs: Mapping[str, Any]) -> Any:
 
 
 def _text_settings(folder: Path, place: Path) -> dict[str, Any]:
-    """The tokenizer and what is done to a text, as keywords of TFSentenceEncoder."""
-    settings = _json(place / "sentence_bert_config.json", optional=True)
-    prompts = _json(folder / "config_sentence_transformers.json", optional=True)
-    named = prompts.get("default_prompt_name")
+    """The tokenizer and what is done to a text and its vector, as keywords of TFSentenceEncoder."""
+    settings = _transformer_settings(place)
+    limit = settings.get("max_seq_length")  # which comes before what the tokenizer says
+    library = _json(folder / "config_sentence_transformers.json", optional=True)
     return {
-        "tokenizer": AutoTokenizer.from_pretrained(place),
-        "max_length": settings.get("max_seq_length"),
+        "tokenizer": AutoTokenizer.from_pretrained(place, **({} if limit is None else {"model_max_length": limit})),
         "lower_case": bool(settings.get("do_lower_case", False)),
-        "similarity_fn_name": prompts.get("similarity_fn_name") or "cosine",
-        "prompt": (prompts.get("prompts") or {}).get(named, "") if named else "",
+        "similarity_fn_name": library.get("similarity_fn_name") or "cosine",
+        "prompt": _default_prompt(library),
+        "truncate_dim": library.get("truncate_dim"),
     }
+
+
+def _transformer_settings(place: Path) -> dict[str, Any]:
+    """The first file of settings that is there. Raises ConfigError for a setting that would change answers."""
+    paths = [place / f"sentence_{kind}_config.json" for kind in KINDS]
+    path = next((path for path in paths if path.is_file()), paths[0])
+    settings: dict[str, Any] = _json(path, optional=True)
+    odd = [name for name, value in settings.items() if value and name not in READ and value != FIXED.get(name)]
+    if odd:
+        raise ConfigError(
+            f"expected {', '.join(READ)} in {path}, and a plain encoder of text; got {odd[0]}={settings[odd[0]]!r}, "
+            "which is not supported"
+        )
+    return settings
+
+
+def _default_prompt(library: Mapping[str, Any]) -> str:
+    """Of config_sentence_transformers.json. Raises ConfigError where it names one that is not there."""
+    prompts, named = {"query": "", "document": ""} | (library.get("prompts") or {}), library.get("default_prompt_name")
+    if named and named not in prompts:
+        raise ConfigError(f"expected a default_prompt_name among the prompts {', '.join(prompts)}; got {named!r}")
+    return str(prompts[named]) if named else ""
 
 
 def _dense(folder: Path) -> Projection:

@@ -33,6 +33,9 @@ def templates(settings: Mapping[str, Any] | None) -> tuple[Template, Template]:
         return (Piece(None, "A", 0),), (Piece(None, "A", 0), Piece(None, "B", 1))
     if kind == "Sequence":
         useful = [one for one in settings["processors"] if one["type"] != "ByteLevel"]
+        if len(useful) > 1:
+            kinds = ", ".join(one["type"] for one in useful)
+            raise InvalidInput(f"expected one post_processor with a graph form in tokenizer.json; got {kinds}")
         return templates(useful[0] if useful else None)
     if kind in ("BertProcessing", "RobertaProcessing"):
         return _classic(settings["cls"][1], settings["sep"][1], roberta=kind.startswith("R"))

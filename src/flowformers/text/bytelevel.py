@@ -37,7 +37,7 @@ class ByteLevelBPE:
     def __init__(self, settings: Mapping[str, Any]) -> None:
         _check(settings)
         vocab: dict[str, int] = settings["model"]["vocab"]
-        pieces, added = _pieces(settings["model"]), _added(settings)
+        pieces, added = _pieces(settings["model"]), added_tokens(settings, reserved=1)
         self._words = ByteWords(added, add_prefix_space=settings["pre_tokenizer"].get("add_prefix_space", True))
         scores = (LOWEST if len(one) == 1 else -float(number) for number, one in enumerate(pieces))
         self._model = model_file(zip(map(spelled, pieces), scores, strict=True))
@@ -46,6 +46,10 @@ class ByteLevelBPE:
         self._edge, self._swallowed = len(contents) - 2, len(contents) - 1
         self._ids = np.array([0, *(vocab[piece] for piece in pieces), *(token.id for token in added)], np.int32)
         self._sizes = np.array([len(content) for content in contents], np.int32)  # in bytes, of pieces
+        # White space between two tokens is the first one's, unless only the second was found in the raw text.
+        self._contested = any(token.normalized and token.rstrip for token in added) and any(
+            token.lstrip and not token.normalized for token in added
+        )
         self._left = _flags(contents, added, lambda token: token.lstrip)
         self._right = _flags(contents, added, lambda token: token.rstrip)
         self._trims = [Trim(contents, add_prefix_space=prefix) for prefix in trims(settings.get("post_processor"))]
@@ -57,7 +61,12 @@ class ByteLevelBPE:
         return self._ids_of(woven.rows(tokens < self._edge, words.ends)(tokens))
 
     def with_offsets(self, text: Tensor) -> Tokens:
-        """text: string [n]. See Tokens."""
+        """text: string [n]. Raises InvalidInput for added tokens whose offsets have no exact graph form."""
+        if self._contested:
+            raise InvalidInput(
+                "added tokens that are normalized have rstrip and others lstrip: which takes the white space between "
+                "them has no exact graph form, and so have offsets"
+            )
         words, woven = self._woven(text)
         tokens = woven.tokens()
         rows = woven.rows(tokens < self._edge, words.ends)
@@ -149,14 +158,6 @@ def _check(settings: Mapping[str, Any]) -> None:
     for name in REFUSED:
         if model.get(name):
             raise InvalidInput(f"BPE with {name}={model[name]!r} in tokenizer.json has no exact graph form")
-
-
-def _added(settings: Mapping[str, Any]) -> list[AddedToken]:
-    tokens = added_tokens(settings, reserved=1)
-    for token in tokens:
-        if (token.lstrip or token.rstrip) and token.content != token.content.strip():
-            raise InvalidInput(f"added token {token.content!r} has white space and strips more: no exact graph form")
-    return tokens
 
 
 def _pieces(model: Mapping[str, Any]) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -17,6 +17,8 @@ CLEANED = (
     (" .", "."), (" ?", "?"), (" !", "!"), (" ,", ","), (" ' ", "'"), (" n't", "n't"), (" 'm", "'m"),
     (" do not", " don't"), (" 's", "'s"), (" 've", "'ve"), (" 're", "'re"),
 )  # fmt: skip
+# What transformers' clean_up_tokenization replaces in a whole text: as the decoder of WordPiece in each token, but one.
+CLEANED_UP = tuple(pair for pair in CLEANED if pair[0] != " do not")
 
 
 class Decoder(Protocol):
@@ -29,6 +31,19 @@ class Decoder(Protocol):
     def finish(self, joined: Tensor) -> Tensor:
         """The text from its joined pieces; string [n]."""
         ...
+
+
+def clean_up(text: Tensor) -> Tensor:
+    """transformers' clean_up_tokenization: no spaces before punctuation and short forms. text: string [n]."""
+    return _replaced(text, CLEANED_UP)
+
+
+def _replaced(text: Tensor, pairs: Sequence[tuple[str, str]]) -> Tensor:
+    import tensorflow as tf
+
+    for written, short in pairs:
+        text = tf.strings.regex_replace(text, written.replace(".", r"\.").replace("?", r"\?"), short)
+    return text
 
 
 class WordPieceDecoder:
@@ -45,9 +60,7 @@ class WordPieceDecoder:
         continues = tf.strings.substr(tokens, 0, size) == self._prefix
         rest = tf.strings.substr(tokens, tf.where(continues, size, 0), tf.fill(tf.shape(tokens), 2**31 - 1))
         found = tf.where(first, tokens, tf.where(continues, rest, tf.strings.join([" ", tokens])))
-        for written, short in CLEANED if self._cleanup else ():
-            found = tf.strings.regex_replace(found, written.replace(".", r"\.").replace("?", r"\?"), short)
-        return found
+        return _replaced(found, CLEANED) if self._cleanup else found
 
     def finish(self, joined: Tensor) -> Tensor:
         """Nothing is left to do."""

@@ -44,6 +44,8 @@ def read_settings(folder: Path, keywords: Mapping[str, Any]) -> dict[str, Any]:
         read_json(folder / "special_tokens_map.json") | read_json(folder / "tokenizer_config.json") | {**keywords}
     )
     older = {str(index): _plain_token(token) for token, index in read_json(folder / "added_tokens.json").items()}
+    if isinstance(settings.get("extra_special_tokens"), list):  # transformers 5's name
+        settings.setdefault("additional_special_tokens", settings.pop("extra_special_tokens"))
     listed = older | (settings.get("added_tokens_decoder") or {})
     return settings | ({"added_tokens_decoder": listed} if listed else {})
 

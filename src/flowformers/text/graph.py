@@ -16,7 +16,7 @@ from flowformers.prepared import prepared
 from flowformers.text.assembly import Encoded, Fit, assemble, special_ids, templates
 from flowformers.text.auto import AutoTokenizer
 from flowformers.text.bytelevel import ByteLevelBPE
-from flowformers.text.decoding import Decoder, decoder_of
+from flowformers.text.decoding import Decoder, clean_up, decoder_of
 from flowformers.text.specials import valid_utf8
 from flowformers.text.tokens import Algorithm, Tokens
 from flowformers.text.unigram import Unigram
@@ -95,6 +95,12 @@ class TFTokenizer:
     def decoder(self) -> Decoder:
         """What joins tokens to text. Raises InvalidInput where tokenizer.json asks for one without a graph form."""
         return decoder_of(self._settings.get("decoder"))
+
+    def cleaned(self, text: Tensor) -> Tensor:
+        """text: string [n], what the decoder made. Without spaces before punctuation, where the tokenizer's settings
+        say so; as in transformers 5 not with BPE, whose spaces belong to the text."""
+        asked = self._reference.clean_up_tokenization_spaces and self._settings["model"]["type"] != "BPE"
+        return clean_up(text) if asked else text
 
     @property
     def marks_continuation(self) -> bool:

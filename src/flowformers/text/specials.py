@@ -43,7 +43,7 @@ def _quoted(character: str) -> str:
 def added_tokens(settings: Mapping[str, Any], *, reserved: int = 0) -> list[AddedToken]:
     """The added tokens of a tokenizer.json. reserved: bytes kept for other uses. Raises InvalidInput.
 
-    What can't be done exactly is refused: single_word, more tokens than bytes, and tokens that begin as others end.
+    What can't be done exactly is refused: single_word, more tokens than bytes, and what check_apart() refuses.
     """
     entries = sorted(settings.get("added_tokens") or (), key=lambda entry: -len(entry["content"]))
     free = SENTINELS[: len(SENTINELS) - reserved]
@@ -52,7 +52,8 @@ def added_tokens(settings: Mapping[str, Any], *, reserved: int = 0) -> list[Adde
     for entry in entries:
         if entry.get("single_word"):
             raise InvalidInput(f"added token {entry['content']!r} has single_word set, which has no exact graph form")
-    _check_overlaps([entry["content"] for entry in entries])
+    swallow = any(entry.get("lstrip") or entry.get("rstrip") for entry in entries)
+    check_apart([entry["content"] for entry in entries], blank=swallow)
     return [
         AddedToken(
             entry["content"], entry["id"], byte,
@@ -62,7 +63,16 @@ def added_tokens(settings: Mapping[str, Any], *, reserved: int = 0) -> list[Adde
     ]  # fmt: skip
 
 
-def _check_overlaps(contents: Sequence[str]) -> None:
+def check_apart(contents: Sequence[str], *, blank: bool) -> None:
+    """Raises InvalidInput for tokens that could share characters of a text: one begins as another ends.
+
+    blank: whether tokens also take white space beside them, so that none may have any at its ends.
+    """
+    edged = next((one for one in contents if blank and one != one.strip()), None)
+    if edged is not None:
+        raise InvalidInput(
+            f"added token {edged!r} has white space at its ends, which other added tokens may take: no exact graph form"
+        )
     for one in contents:
         for other in contents:
             shared = next((n for n in range(1, min(len(one), len(other))) if one.endswith(other[:n])), 0)

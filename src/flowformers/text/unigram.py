@@ -17,7 +17,7 @@ from flowformers.text.specials import WHITE_SPACE, AddedToken, added_tokens, val
 from flowformers.text.tokens import Tokens
 from flowformers.text.viterbi import Viterbi
 from flowformers.text.weaving import Woven
-from flowformers.text.wordpiece import PRIVATE
+from flowformers.text.wordpiece import LONGEST, PRIVATE
 from flowformers.types import Tensor
 
 
@@ -30,16 +30,15 @@ class Unigram:
 
     def __init__(self, settings: Mapping[str, Any]) -> None:
         self._space, self._at_any_space = _spaces(settings)
-        vocab, unknown = settings["model"]["vocab"], settings["model"]["unk_id"]
+        vocab, unknown = _vocab(settings["model"])
         added = _added(settings, vocab[unknown][0])
-        places = [place for place in range(len(vocab)) if place != unknown]
-        pieces = [vocab[place][0] for place in places]
-        self._find = Viterbi(pieces, [vocab[place][1] for place in places], min(score for _, score in vocab))
+        pieces = [piece for piece, _ in vocab]
+        self._find = Viterbi(pieces, [score for _, score in vocab], unknown + 1)
         held = set("".join(pieces))
         self._other, *letters = [chr(code) for code in PRIVATE if chr(code) not in held][: len(added) + 1]
         self._letters = dict(zip(letters, added, strict=True))
         self._words = table_of([*_alone(settings, pieces), *letters])
-        self._ids = np.array([unknown, *places, *(token.id for token in added)], np.int32)
+        self._ids = np.array([unknown, *range(len(vocab)), *(token.id for token in added)], np.int32)
         precompiled, self._tidy = _normalizer(settings, self._at_any_space)
         self._graphemes = Graphemes(precompiled, frozenset(map(ord, letters))) if precompiled else None
         single = self._graphemes.single if self._graphemes else {}
@@ -88,6 +87,21 @@ class Unigram:
     def with_offsets(self, text: Tensor) -> Tokens:
         """Raises InvalidInput."""
         raise InvalidInput("Unigram tokenizers have no offsets in a graph, which this signature needs: send ids")
+
+
+def _vocab(model: Mapping[str, Any]) -> tuple[list[tuple[str, float]], int]:
+    """The pieces with their scores, and the place of the unknown one. Raises InvalidInput."""
+    if model.get("byte_fallback") or model.get("unk_id") is None:
+        raise InvalidInput(
+            "expected Unigram with an unk_id and without byte_fallback in tokenizer.json; got "
+            f"unk_id={model.get('unk_id')} and byte_fallback={model.get('byte_fallback', False)}"
+        )
+    vocab = [(str(piece), float(score)) for piece, score in model["vocab"]]
+    long = [piece for piece, _ in vocab if len(piece.encode()) > LONGEST]
+    if long:
+        shown = f"{len(long)} pieces of more than {LONGEST} bytes ({long[0][:20]!r}...)"
+        raise InvalidInput(f"the vocabulary holds {shown}, which has no exact graph form")
+    return vocab, int(model["unk_id"])
 
 
 def _added(settings: Mapping[str, Any], unknown: str) -> list[AddedToken]:

@@ -15,15 +15,16 @@ PENALTY = 10.0  # by which an unknown character is worse than the worst piece
 
 
 class Viterbi:
-    """words: string [m] -> pieces, numbered from 1; 0 stands for characters that no piece holds.
+    """words: string [m] -> pieces, numbered from 1; 0 stands for characters that no piece holds, and for the piece
+    `unknown`, which normalisation may spell.
 
     Within, C characters of all words stand in one row, and K is the longest piece: what ends at a character is one of
     K candidates, the longest first.
     """
 
-    def __init__(self, pieces: Sequence[str], scores: Sequence[float], worst: float) -> None:
-        self._table = table_of(pieces)
-        self._scores = np.array([worst - PENALTY, *scores], np.float64)
+    def __init__(self, pieces: Sequence[str], scores: Sequence[float], unknown: int) -> None:
+        self._table, self._unknown = table_of(pieces), unknown
+        self._scores = np.array([min(scores) - PENALTY, *scores], np.float64)
         self._longest = max(map(len, pieces))
 
     def __call__(self, words: Tensor) -> Any:
@@ -35,6 +36,7 @@ class Viterbi:
         size = self._longest - self._choices(score, letters)  # int64 [C]: of the best piece that ends at a character
         last = tf.where(_on_path(size, letters))[:, 0]
         found = tf.gather(tf.reshape(piece, [-1]), (last + 1) * self._longest - tf.gather(size, last))
+        found = tf.where(found == self._unknown, tf.zeros_like(found), found)
         owner = tf.gather(letters.value_rowids(), last)
         same = (owner == tf.concat([[-1], owner], 0)[:-1]) & (found == tf.concat([[-1], found], 0)[:-1])
         kept = tf.where(~(same & (found == 0)))[:, 0]  # unknown characters side by side are one token

@@ -9,13 +9,11 @@ from typing import Any, ClassVar
 from tokenizers import AddedToken, Tokenizer
 
 from flowformers.errors import ConfigError, InvalidInput
-from flowformers.text import decoding
+from flowformers.text.decoding import CLEANED_UP
 
 SPECIAL = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
 ADDITIONAL = "additional_special_tokens"
 Token = str | AddedToken
-# What transformers' clean_up_tokenization replaces: as the decoder of WordPiece does, but for one.
-CLEANED = tuple(pair for pair in decoding.CLEANED if pair[0] != " do not")
 
 
 class Vocabulary:
@@ -208,7 +206,7 @@ class Vocabulary:
     @staticmethod
     def clean_up_tokenization(out_string: str) -> str:
         """English without the spaces that tokens bring before punctuation and short forms."""
-        for written, short in CLEANED:
+        for written, short in CLEANED_UP:
             out_string = out_string.replace(written, short)
         return out_string
 

@@ -6,7 +6,7 @@ Unicode version nor TensorFlow's own normalisers decide anything.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from typing import Any
 
@@ -15,7 +15,7 @@ from flowformers.text import charmap
 from flowformers.text.charmap import SCALARS, blocks
 from flowformers.text.reordering import Reordering, changed_characters, is_reordered, moved_marks
 from flowformers.text.rewriting import END, Marks, Spans, Step, Table, buffer, piece_model, tensorflow_text
-from flowformers.text.specials import AddedToken, added_tokens, valid_utf8
+from flowformers.text.specials import AddedToken, added_tokens, check_apart, valid_utf8
 from flowformers.text.tokens import Tokens
 from flowformers.types import Tensor
 
@@ -45,10 +45,13 @@ class WordPiece:
         for token in self.tokens:
             if token.content == unknown:  # its own entry must stay; any word outside the vocabulary gives its id
                 self._marks[token.byte] = self._stand_in
+        prefix = model["continuing_subword_prefix"]
         mapping = _normalisation(settings["normalizer"])
         _check_order(mapping, vocab, settings["normalizer"])
+        _check_vocabulary(vocab, unknown, prefix, self._limit)
+        _check_entries(vocab, self.tokens, unknown, prefix, settings["normalizer"])
         self._steps = self._rewriting(settings["normalizer"], mapping)
-        self._pieces = _piece_model(vocab, self.tokens, self._marks, unknown, model["continuing_subword_prefix"])
+        self._pieces = _piece_model(vocab, self.tokens, self._marks, unknown, prefix)
 
     def _rewriting(self, normalizer: Mapping[str, Any], mapping: dict[int, str]) -> list[Step]:
         """One table where every added token is matched in the raw text; else one before and one after matching."""
@@ -65,7 +68,9 @@ class WordPiece:
         kept = {token.byte: chr(0xF0000 + token.byte) for token in raw}
         apart = {ord(letter): marks[byte] for byte, letter in kept.items()}
         later = _isolate({}, punctuation) | apart
-        second = Marks(normalized, _spellings(normalizer, normalized))
+        spellings = _spellings(normalizer, normalized)
+        normalized.sort(key=lambda token: (-len(spellings[token.content]), token.id))
+        second = Marks(normalized, spellings)
         return [*steps, Table(charmap.build(mapping, kept)), second, Table(charmap.build(later, marks))]
 
     def __call__(self, text: Tensor) -> Any:
@@ -194,10 +199,52 @@ def _check_order(mapping: Mapping[int, str], vocab: Iterable[str], settings: Map
         )
 
 
-def _spellings(settings: Mapping[str, Any], tokens: Iterable[AddedToken]) -> dict[str, str]:
-    """How the added tokens look after normalisation."""
-    normalizer = _normalizer(settings)
-    return {token.content: normalizer.normalize_str(token.content) for token in tokens}
+def _check_vocabulary(vocab: Iterable[str], unknown: str, prefix: str, limit: int) -> None:
+    """limit: characters of a word."""
+    if unknown not in vocab:
+        raise InvalidInput(f"expected the unknown token {unknown!r} in tokenizer.json's vocabulary; it is not there")
+    long = [one for one in vocab if len(one.encode()) > LONGEST and len(one.removeprefix(prefix)) <= limit]
+    if long:
+        shown = f"{len(long)} tokens of more than {LONGEST} bytes ({long[0][:20]!r}...)"
+        raise InvalidInput(f"the vocabulary holds {shown}, which has no exact graph form")
+
+
+def _check_entries(
+    vocab: Iterable[str], tokens: Iterable[AddedToken], unknown: str, prefix: str, settings: Mapping[str, Any]
+) -> None:
+    """An added token takes its entry out of the vocabulary: no other text may lead to that."""
+    from tokenizers import pre_tokenizers
+
+    normalizer, cut = _normalizer(settings), pre_tokenizers.BertPreTokenizer().pre_tokenize_str
+
+    def is_word(text: str) -> bool:
+        return [word for word, _ in cut(normalizer.normalize_str(text))] == [text]
+
+    for token in tokens:
+        content = token.content
+        if content == unknown or content not in vocab:
+            continue
+        continues = bool(prefix) and content.startswith(prefix) and is_word(content.removeprefix(prefix))
+        if continues or (not token.normalized and is_word(content)):
+            raise InvalidInput(
+                f"added token {content!r} is also a word or a part of words in the vocabulary: no exact graph form"
+            )
+
+
+def _spellings(settings: Mapping[str, Any], tokens: Sequence[AddedToken]) -> dict[str, str]:
+    """How the added tokens look after normalisation. Raises InvalidInput where they can't be told apart."""
+    normalizer, bare = _normalizer(settings), _normalizer({**settings, "handle_chinese_chars": False})
+    spellings = {token.content: normalizer.normalize_str(token.content) for token in tokens}
+    found = [*spellings.values()]
+    if "" in found or len(set(found)) < len(found):
+        raise InvalidInput(
+            f"added tokens {[*spellings]} are nothing or the same after normalisation: no exact graph form"
+        )
+    swallow = any(token.lstrip or token.rstrip for token in tokens)
+    # Every ideograph has spaces of its own around it: neighbours don't share them.
+    unspaced = [bare.normalize_str(content) for content in spellings]
+    check_apart(found if swallow else unspaced, blank=swallow or found != unspaced)
+    return spellings
 
 
 def _piece_model(
@@ -208,7 +255,7 @@ def _piece_model(
     size = max([*vocab.values(), *(token.id for token in tokens)]) + 1
     names = [f"\ue000\uf8ff{index}" for index in range(size)]
     for content, index in vocab.items():
-        if 0 < len(content.encode()) <= LONGEST:
+        if 0 < len(content.encode()) <= LONGEST and "\0" not in content:  # which normalisation drops
             names[index] = content
     for token in tokens:
         if token.content != unknown:

@@ -32,7 +32,7 @@ def bodies(model: Any, graph: TFTokenizer) -> dict[str, Callable[..., Mapping[st
 
 
 def _prepared(model: Any, text: Tensor) -> Tensor:
-    """White space at the ends off, the prompt in front, lower case where the folder says so."""
-    stripped = tf.strings.regex_replace(text, f"^{EDGE}|{EDGE}$", "")
-    text = tf.strings.join([model.prompt, stripped]) if model.prompt else stripped
+    """The prompt in front, white space at the ends off, lower case where the folder says so."""
+    text = tf.strings.join([model.prompt, text]) if model.prompt else text
+    text = tf.strings.regex_replace(text, f"^{EDGE}|{EDGE}$", "")
     return lower(text) if model.lower_case else text

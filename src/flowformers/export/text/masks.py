@@ -59,17 +59,20 @@ class _Forms:
         self._first, self._later = (
             graph.decoder.pieces(tokens, tf.fill(tf.shape(tokens), first)).numpy() for first in (True, False)
         )
-        self.alone = graph.decoder.finish(tf.constant(self._first)).numpy()
+        self._graph = graph
+        self.alone = self._finished(tf.constant(self._first)).numpy()
         self._special = np.isin(np.arange(len(graph.vocabulary)), graph.special_ids)
-        self._pad_id, self._decoder = graph.pad_id, graph.decoder
+
+    def _finished(self, joined: Tensor) -> Tensor:
+        return self._graph.cleaned(self._graph.decoder.finish(joined))
 
     def sequences(self, batch: Encoded, places: Tensor, tokens: Tensor, readable: Tensor) -> Tensor:
         """The texts with `tokens` [m, K] at `places` [m, 2]: string [m, K]. readable: bool [m], no special tokens."""
         rows = tf.repeat(tf.gather(batch.input_ids, places[:, 0])[:, None, :], tf.shape(tokens)[1], axis=1)
         at = tf.range(tf.shape(rows)[2])[None, None, :] == places[:, 1, None, None]
         ids = tf.where(at, tokens[:, :, None], rows)
-        kept = (ids != self._pad_id) & ~(tf.gather(self._special, ids) & readable[:, None, None])
+        kept = (ids != self._graph.pad_id) & ~(tf.gather(self._special, ids) & readable[:, None, None])
         first = kept & (tf.cumsum(tf.cast(kept, tf.int32), axis=2) == 1)
         pieces = tf.where(first, tf.gather(self._first, ids), tf.gather(self._later, ids))
         joined = tf.strings.reduce_join(tf.where(kept, pieces, ""), axis=-1)
-        return tf.reshape(self._decoder.finish(tf.reshape(joined, [-1])), tf.shape(tokens))
+        return tf.reshape(self._finished(tf.reshape(joined, [-1])), tf.shape(tokens))
