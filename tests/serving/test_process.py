@@ -13,6 +13,7 @@ import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import grpc
 import numpy as np
@@ -110,7 +111,8 @@ def test_a_signal_ends_a_server_that_is_not_ready(tmp_path, number):
     config.write_text(f"model_config_list {{ config {{ {model} }} }}")
     with log.open("w") as stderr:
         words = [sys.executable, "-m", "flowformers", "serve", f"--model_config_file={config}"]
-        process = subprocess.Popen(words, stderr=stderr)
+        # A shell that runs the tests in its background has them ignore SIGINT, which children inherit.
+        process = subprocess.Popen(words, stderr=stderr, preexec_fn=partial(signal.signal, number, signal.SIG_DFL))
     try:
         wait_for(lambda: f"model m is waited for: no versions below {tmp_path}/m" in log.read_text(), 60)
         process.send_signal(number)
