@@ -132,8 +132,9 @@ def read_parameter(checkpoint: Checkpoint, name: str, parameter: Parameter) -> A
 
 
 def _refuse_untied(checkpoint: Checkpoint, name: str, tensor: Array, parameter: Parameter) -> None:
-    for other in {*parameter.aliases} & {*checkpoint.names()} - {name}:
-        if not np.array_equal(checkpoint.read(other), tensor, equal_nan=True):
+    for other in parameter.aliases:
+        present = other != name and other in checkpoint.names()
+        if present and not np.array_equal(checkpoint.read(other), tensor, equal_nan=True):
             raise WeightsMismatch(
                 f"{checkpoint.path}: expected {other} to be equal to {name}, to which the model ties it; it is not. "
                 "Output layers with weights of their own (tie_word_embeddings false) are not supported: load the base "
